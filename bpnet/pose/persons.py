@@ -1,0 +1,31 @@
+"""The people of one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.pose.transform import ImageTransform
+
+
+@dataclass(frozen=True)
+class PersonKeypoints:
+    """P persons of one image.
+
+    Attributes:
+        xy: (P, K, 2) float32, pixels; (0, 0) where a keypoint was not found.
+        score: (P, K) float32; 0 where a keypoint was not found.
+        person_score: (P,) float32; the higher, the more certain.
+    """
+
+    xy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    person_score: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def moved(self, transform: ImageTransform) -> "PersonKeypoints":
+        """The same people in the target image of ``transform``."""
+        xy = np.where(self.score[..., None] > 0, transform.apply(self.xy), np.float32(0))
+        return PersonKeypoints(xy.astype(np.float32), self.score, self.person_score)

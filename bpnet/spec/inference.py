@@ -1,0 +1,100 @@
+"""What an inference spec says."""
+
+from dataclasses import dataclass
+
+from bpnet.spec.settings import setting
+
+
+@dataclass(frozen=True)
+class DecoderSection:
+    """Thresholds of the decoder that TAO's inference spec has no key for."""
+
+    preset: str = setting(
+        "bpnet: chosen by experiment; tao: TAO's (4 keypoints, mean score 0.4).",
+        default="bpnet",
+        choices=("bpnet", "tao"),
+    )
+    min_keypoints: int | None = setting(
+        "People with fewer keypoints are dropped; default: the preset's.", default=None, minimum=1
+    )
+    min_mean_score: float | None = setting(
+        "People whose mean score is lower are dropped; default: the preset's.",
+        default=None,
+        minimum=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """How a network wants its pixels, for models that do not say so themselves."""
+
+    layout: str | None = setting(
+        "nhwc or nchw; default: from the model's shape.", default=None, choices=("nhwc", "nchw")
+    )
+    channel_order: str = setting("rgb or bgr.", default="rgb", choices=("rgb", "bgr"))
+    image_scale: list[float] = setting(
+        "Pixels (0..255) are divided by this, a number a channel.", factory=lambda: [256.0] * 3
+    )
+    image_offset: list[float] = setting(
+        "Then this is subtracted, a number a channel.", factory=lambda: [0.5] * 3
+    )
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """Which outputs of a foreign model are the maps."""
+
+    heatmaps: str | None = setting(
+        "Name of the heatmap output; default: found by name and channel count.", default=None
+    )
+    pafs: str | None = setting(
+        "Name of the PAF output; default: found by name and channel count.", default=None
+    )
+    paf_cell_corners: bool = setting(
+        "true: PAFs were trained on cell corners (TAO networks), not on cell centres.",
+        default=False,
+    )
+
+
+@dataclass(frozen=True)
+class InferenceSpec:
+    """``infer_spec.yaml``."""
+
+    model_path: str | None = setting("Model file, when the command line names none.", default=None)
+    train_spec: str | None = setting(
+        "Training spec that the model came from: normalisation, stride, skeleton. Not needed for "
+        "models that carry their own metadata.",
+        default=None,
+    )
+    input_shape: list[int] = setting(
+        "Height and width of the network's input, pixels.", factory=lambda: [256, 256], minimum=8
+    )
+    keep_aspect_ratio_mode: str | None = setting(
+        "adjust_network_input: short side fits, long side grows; "
+        "pad_image_input: padded to input_shape; null: stretched.",
+        default="adjust_network_input",
+        choices=("adjust_network_input", "pad_image_input", None),
+    )
+    pad_value: int = setting("Grey level of padding, 0..255.", default=128, minimum=0, maximum=255)
+    output_stage_to_use: int | None = setting(
+        "Stage whose maps are decoded, from 1; null: the last.", default=None, minimum=1
+    )
+    output_upsampling_factor: list[int] | None = setting(
+        "Heatmap upsampling (y, x) before decoding: 1 or 2; "
+        "TAO's 8 means native sub-pixel decoding.",
+        default=None,
+        minimum=1,
+    )
+    heatmap_threshold: float = setting("Least score of a keypoint.", default=0.1, minimum=0.0)
+    paf_threshold: float = setting("Least agreement of a PAF sample with its limb.", default=0.05)
+    multi_scale_inference: bool = setting("Average the maps over `scales`.", default=False)
+    scales: list[float] = setting(
+        "Scales of input_shape for multi_scale_inference.", factory=lambda: [1.0], minimum=0.05
+    )
+    flip_test: bool = setting("Average the maps with those of the mirrored image.", default=False)
+    pose_config_path: str | None = setting(
+        "Skeleton file, for models that carry none and have no train_spec.", default=None
+    )
+    decoder: DecoderSection = setting("More decoder settings.", factory=DecoderSection)
+    model_input: ModelInput | None = setting("Pixel format, for foreign models.", default=None)
+    model_output: ModelOutput | None = setting("Output names, for foreign models.", default=None)
