@@ -1,0 +1,145 @@
+"""The body of a drawn person: joints in 3D, a random pose, its projection.
+
+Body frame: x to the person's left, y down, z forward; lengths in body heights. Image frame: pixels,
+the centre of the top-left pixel (0, 0); depth grows toward the camera.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+    "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+
+# The keypoint next to each: whoever sees it can guess where a hidden one is.
+NEIGHBOUR = (1, 0, 0, 1, 2, 6, 5, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
+
+
+@dataclass(frozen=True)
+class Body:
+    """A posed person in the image.
+
+    Attributes:
+        xy: (17, 2) pixels of the COCO keypoints.
+        facing: (17,) False for face keypoints that the head itself hides.
+        points: other projected points by name, pixels and depth: (x, y, z).
+        height: pixels of an upright body of this size.
+        forward: how much the head faces the camera, -1 to 1, and where its face points in x.
+    """
+
+    xy: Array
+    facing: NDArray[np.bool_]
+    points: dict[str, Array]
+    height: float
+    forward: Array
+
+
+def _turn(x: float, y: float, z: float) -> Array:
+    """Rotation by degrees: about x (what stands bends forward), then z, then y (turns)."""
+    ax, ay, az = np.radians([-x, y, z])
+    about_x = np.array([[1, 0, 0], [0, np.cos(ax), -np.sin(ax)], [0, np.sin(ax), np.cos(ax)]])
+    about_z = np.array([[np.cos(az), -np.sin(az), 0], [np.sin(az), np.cos(az), 0], [0, 0, 1]])
+    about_y = np.array([[np.cos(ay), 0, np.sin(ay)], [0, 1, 0], [-np.sin(ay), 0, np.cos(ay)]])
+    return np.asarray(about_y @ about_z @ about_x)
+
+
+def _limb_angles(rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """Degrees of each joint, by a random activity: (forward, outward); bends stand in forward."""
+    activity = rng.choice(["stand", "walk", "reach", "sit", "free"], p=[0.25, 0.25, 0.2, 0.1, 0.2])
+    swing = rng.uniform(10, 40) * rng.choice([-1, 1])
+    angles: dict[str, tuple[float, float]] = {}
+    for side, sign in (("left", 1), ("right", -1)):
+        arm = (rng.uniform(-15, 25), rng.uniform(5, 25))
+        elbow = rng.uniform(0, 40)
+        leg = (rng.uniform(-8, 8), rng.uniform(0, 12))
+        knee = rng.uniform(0, 12)
+        if activity == "walk":
+            arm = (-sign * swing + rng.uniform(-8, 8), rng.uniform(3, 15))
+            elbow = rng.uniform(10, 80)
+            leg = (sign * swing * 0.8, rng.uniform(0, 6))
+            knee = rng.uniform(5, 20) if sign * swing > 0 else rng.uniform(15, 70)
+        elif activity == "sit":
+            leg = (rng.uniform(65, 95), rng.uniform(0, 20))
+            knee = rng.uniform(70, 100)
+            arm = (rng.uniform(0, 50), rng.uniform(5, 30))
+            elbow = rng.uniform(20, 90)
+        elif activity == "reach" or (activity == "free" and rng.random() < 0.6):
+            arm = (rng.uniform(-30, 120), rng.uniform(15, 150))
+            elbow = rng.uniform(0, 110)
+        if activity == "free":
+            leg = (rng.uniform(-25, 60), rng.uniform(0, 35))
+            knee = rng.uniform(0, 80)
+        angles |= {f"{side}_arm": arm, f"{side}_elbow": (elbow, 0.0)}
+        angles |= {f"{side}_leg": leg, f"{side}_knee": (knee, 0.0)}
+    return angles
+
+
+def _joints(rng: np.random.Generator) -> tuple[dict[str, Array], Array, Array]:
+    """Joints in the body frame, before the body is turned; the trunk's and the head's rotation."""
+    angles = _limb_angles(rng)
+    build = rng.uniform(0.88, 1.14)  # shoulder and hip width
+    trunk = _turn(rng.uniform(-8, 22), rng.uniform(-12, 12), rng.uniform(-10, 10))
+    head = trunk @ _turn(rng.uniform(-18, 12), rng.uniform(-50, 50), rng.uniform(-12, 12))
+    joints = {"pelvis": np.zeros(3), "neck": trunk @ np.array([0, -0.31, 0])}
+    joints["head"] = joints["neck"] + head @ np.array([0, -0.115, 0.012])
+    down = np.array([0.0, 1.0, 0.0])
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        shoulder = trunk @ np.array([sign * 0.118 * build, -0.285, 0])
+        hip = np.array([sign * 0.072 * build, 0.005, 0])
+        forward, outward = angles[f"{side}_arm"]
+        upper = trunk @ _turn(-forward, 0, -sign * outward)
+        elbow = shoulder + upper @ down * 0.165
+        fore = upper @ _turn(-angles[f"{side}_elbow"][0], 0, 0)
+        forward, outward = angles[f"{side}_leg"]
+        thigh = _turn(-forward, 0, -sign * outward)
+        knee = hip + thigh @ down * 0.235
+        shin = thigh @ _turn(angles[f"{side}_knee"][0], 0, 0)
+        ankle = knee + shin @ down * 0.235
+        joints |= {
+            f"{side}_shoulder": shoulder, f"{side}_elbow": elbow,
+            f"{side}_wrist": elbow + fore @ down * 0.145,
+            f"{side}_hand": elbow + fore @ down * 0.19,
+            f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": ankle,
+            f"{side}_toe": ankle + shin @ np.array([0, 0.03, 0.075]),
+        }  # fmt: skip
+    return joints, trunk, head
+
+
+def random_body(rng: np.random.Generator, *, height: float, centre: tuple[float, float]) -> Body:
+    """A person in a random pose, turned to any side, the middle of the body's box at ``centre``.
+
+    Args:
+        rng: Source of the pose.
+        height: Pixels that the posed body's own box shall be high.
+        centre: (x, y) pixels.
+    """
+    joints, _, head = _joints(rng)
+    facing_camera = rng.random() < 0.75
+    yaw = rng.normal(0, 40) if facing_camera else rng.uniform(90, 270)
+    whole = _turn(0, yaw, rng.uniform(-8, 8))
+    face = {
+        "nose": [0, 0.012, 0.078],
+        "left_eye": [0.03, -0.016, 0.062], "right_eye": [-0.03, -0.016, 0.062],
+        "left_ear": [0.066, 0.0, 0.0], "right_ear": [-0.066, 0.0, 0.0], "crown": [0, -0.09, 0],
+    }  # fmt: skip
+    joints |= {name: joints["head"] + head @ np.array(at) for name, at in face.items()}
+    names = list(joints)
+    turned = np.stack([whole @ joints[name] for name in names])
+    top, bottom = turned[:, 1].min() - 0.01, turned[:, 1].max() + 0.02
+    left, right = turned[:, 0].min(), turned[:, 0].max()
+    scale = height / (bottom - top)
+    offset = np.array([(left + right) / 2, (top + bottom) / 2])
+    turned[:, :2] = (turned[:, :2] - offset) * scale + np.array(centre)
+    turned[:, 2] *= scale
+    points = dict(zip(names, turned, strict=True))
+    forward = whole @ head @ np.array([0, 0, 1.0])
+    depth = points["head"][2] - 0.012 * scale
+    facing = np.array([name not in face or points[name][2] > depth for name in KEYPOINTS])
+    xy = np.stack([points[name][:2] for name in KEYPOINTS])
+    return Body(xy, facing, points, scale, forward)
