@@ -81,7 +81,7 @@ class Painter:
 
     def __init__(self, image: NDArray[np.float32]) -> None:
         self.image = image
-        self.owner = np.full(image.shape[:2], -1, np.int32)
+        self.owner: NDArray[np.int32] = np.full(image.shape[:2], -1, np.int32)
 
     def fill(
         self,
