@@ -1,0 +1,105 @@
+"""The convolution that every part of the network is made of."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from bpnet.errors import SpecError
+
+
+@dataclass(frozen=True)
+class ConvolutionStyle:
+    """What the convolutions of one part of the network have in common."""
+
+    kernel_initializer: str  # "random_normal" (0.01) or "xavier"
+    regularization_type: str  # "l1", "l2" or "l1_l2"
+    kernel_factor: float
+    bias_factor: float
+    use_bias: bool
+    seed: int
+
+    def initializer(self, name: str) -> keras.initializers.Initializer:
+        """The kernel initializer of the layer ``name``.
+
+        The seed comes from the name, so a layer starts alike whatever else the network holds.
+        """
+        seed = zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
+        if self.kernel_initializer in ("xavier", "glorot_uniform"):
+            return keras.initializers.GlorotUniform(seed=seed)
+        if self.kernel_initializer == "random_normal":
+            return keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        raise SpecError(
+            f"kernel_initializer {self.kernel_initializer!r} is not known;"
+            " use random_normal or xavier"
+        )
+
+    def regularizer(self, factor: float) -> keras.regularizers.Regularizer | None:
+        """The regularizer of this style with ``factor``; None where it would add nothing."""
+        if factor == 0.0:
+            return None
+        if self.regularization_type == "l1":
+            return keras.regularizers.L1(factor)
+        if self.regularization_type == "l2":
+            return keras.regularizers.L2(factor)
+        return keras.regularizers.L1L2(l1=factor, l2=factor)
+
+
+def scaled_channels(channels: int, width_multiplier: float) -> int:
+    """``channels`` times the multiplier, to the nearest multiple of 8, at least 8."""
+    return max(8, 8 * int(channels * width_multiplier / 8 + 0.5))
+
+
+def convolve(
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    *,
+    name: str,
+    style: ConvolutionStyle,
+    strides: int = 1,
+    dtype: str | None = None,
+) -> Any:
+    """A 'same' convolution (N, H, W, C) -> (N, H/strides, W/strides, filters), no activation.
+
+    TensorFlow's 'same' pads an even-sized image only at the bottom and right when it strides, so
+    each stride of 2 moves the centre of the receptive field by half a pixel of its input. TAO's
+    networks learned with this, and so do ours: other padding would spoil their weights.
+    """
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=style.use_bias,
+        kernel_initializer=style.initializer(name),
+        kernel_regularizer=style.regularizer(style.kernel_factor),
+        bias_regularizer=style.regularizer(style.bias_factor) if style.use_bias else None,
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def convolve_activated(
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    *,
+    name: str,
+    style: ConvolutionStyle,
+    activation: str = "relu",
+) -> Any:
+    """A convolution and its activation, a layer of its own as in TAO."""
+    x = convolve(x, filters, kernel_size, name=name, style=style)
+    return keras.layers.Activation(activation, name=f"{name}.{activation}")(x)
+
+
+def convolve_in_turn(
+    x: Any, filters: int, kernel_sizes: Sequence[int], *, scope: str, style: ConvolutionStyle
+) -> Any:
+    """Activated convolutions ``<scope>.conv1``, ``<scope>.conv2``..., one a kernel size."""
+    for number, kernel_size in enumerate(kernel_sizes, start=1):
+        x = convolve_activated(x, filters, kernel_size, name=f"{scope}.conv{number}", style=style)
+    return x
