@@ -1,0 +1,74 @@
+"""The masked squared error of every stage's maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from bpnet.spec.optimizer import FocalLossParams
+
+_SMALLEST = 1e-12  # under square roots and powers, whose slope at 0 is infinite
+
+
+def pose_loss(
+    outputs: Sequence[Any],
+    heatmaps: Any,
+    pafs: Any,
+    masks: Any,
+    *,
+    focal: FocalLossParams | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """The loss of one batch, without regularisation.
+
+    Args:
+        outputs: What the network drew: heatmaps of stages 1..S, then PAFs of stages 1..S.
+        heatmaps: Target (N, h, w, K+1).
+        pafs: Target (N, h, w, 2L), x in channel 2l and y in 2l+1.
+        masks: (N, h, w, 1): 1 where the picture is labelled, 0 where it says nothing.
+        focal: Weighs hard cells up where its ``use_focal_loss`` is set.
+
+    Returns:
+        The sum over stages of 0.5 * sum(((output - target) * mask)^2) / N, float32, and the share
+        of each map and stage in it: "cmap_loss_stage1", "paf_loss_stage1"...
+    """
+    if len(outputs) % 2:
+        raise ValueError(f"outputs must be heatmaps and PAFs of every stage, not {len(outputs)}")
+    heatmaps, pafs, masks = (ops.cast(x, "float32") for x in (heatmaps, pafs, masks))
+    images = ops.cast(ops.shape(heatmaps)[0], "float32")
+    stages = len(outputs) // 2
+    shares: dict[str, Any] = {}
+    for index, output in enumerate(outputs):
+        drawn = ops.cast(output, "float32")
+        is_paf = index >= stages
+        target = pafs if is_paf else heatmaps
+        residual = (drawn - target) * masks
+        if focal is not None and focal.use_focal_loss:
+            residual = residual * _focal_factor(drawn, target, focal, vectors=is_paf)
+        name = f"{'paf' if is_paf else 'cmap'}_loss_stage{index % stages + 1}"
+        shares[name] = 0.5 * ops.sum(ops.square(residual)) / images
+    return sum(shares.values()), shares
+
+
+def _focal_factor(drawn: Any, target: Any, focal: FocalLossParams, *, vectors: bool) -> Any:
+    """The weight of each cell's residual, near 0 where the cell is already right.
+
+    As in https://arxiv.org/abs/1911.10529. A PAF cell is foreground by the length of its vector,
+    and right as far as the drawn vector goes along it. (TAO looks at each component by itself and
+    takes the negative ones for background.)
+    """
+    if vectors:
+        target_x, target_y = target[..., 0::2], target[..., 1::2]
+        drawn_x, drawn_y = drawn[..., 0::2], drawn[..., 1::2]
+        present = _length(target_x, target_y)
+        along = (drawn_x * target_x + drawn_y * target_y) / present
+        stray = _length(drawn_x, drawn_y)
+    else:
+        present, along, stray = target, drawn, drawn
+    rightness = ops.where(present > focal.bkg_thresh, along - focal.alpha, 1.0 - stray - focal.beta)
+    factor = ops.power(ops.maximum(ops.abs(1.0 - rightness), _SMALLEST), focal.gamma)
+    return ops.repeat(factor, 2, axis=-1) if vectors else factor
+
+
+def _length(x: Any, y: Any) -> Any:
+    """Length of vectors; its gradient at 0 is 0."""
+    return ops.sqrt(ops.maximum(ops.square(x) + ops.square(y), _SMALLEST))
