@@ -31,7 +31,7 @@ class BpNetPoseConfig:
     """The skeleton and the size of its maps."""
 
     target_shape: list[int] = setting(
-        "Height and width of the maps, cells.", factory=lambda: [32, 32], minimum=1
+        "Height and width of the maps, cells.", factory=lambda: [32, 32], minimum=1, length=2
     )
     pose_config_path: str = setting("Skeleton file.")
 
@@ -54,10 +54,16 @@ class DatasetConfig:
 class NormalizationParams:
     """network input = pixel / scale - offset, a number a channel."""
 
-    image_scale: list[float] = setting("Divides pixels (0..255).", factory=lambda: [256.0] * 3)
-    image_offset: list[float] = setting("Subtracted after that.", factory=lambda: [0.5] * 3)
-    mask_scale: list[float] = setting("Divides mask pixels (0..255).", factory=lambda: [255.0])
-    mask_offset: list[float] = setting("Subtracted after that.", factory=lambda: [0.0])
+    image_scale: list[float] = setting(
+        "Divides pixels (0..255).", factory=lambda: [256.0] * 3, length=3
+    )
+    image_offset: list[float] = setting(
+        "Subtracted after that.", factory=lambda: [0.5] * 3, length=3
+    )
+    mask_scale: list[float] = setting(
+        "Divides mask pixels (0..255).", factory=lambda: [255.0], length=1
+    )
+    mask_offset: list[float] = setting("Subtracted after that.", factory=lambda: [0.0], length=1)
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,12 @@ class ModelInput:
     )
     channel_order: str = setting("rgb or bgr.", default="rgb", choices=("rgb", "bgr"))
     image_scale: list[float] = setting(
-        "Pixels (0..255) are divided by this, a number a channel.", factory=lambda: [256.0] * 3
+        "Pixels (0..255) are divided by this, a number a channel.",
+        factory=lambda: [256.0] * 3,
+        length=3,
     )
     image_offset: list[float] = setting(
-        "Then this is subtracted, a number a channel.", factory=lambda: [0.5] * 3
+        "Then this is subtracted, a number a channel.", factory=lambda: [0.5] * 3, length=3
     )
 
 
@@ -67,13 +69,17 @@ class InferenceSpec:
         default=None,
     )
     input_shape: list[int] = setting(
-        "Height and width of the network's input, pixels.", factory=lambda: [256, 256], minimum=8
+        "Height and width of the network's input, pixels.",
+        factory=lambda: [256, 256],
+        minimum=8,
+        length=2,
     )
     keep_aspect_ratio_mode: str | None = setting(
         "adjust_network_input: short side fits, long side grows; "
-        "pad_image_input: padded to input_shape; null: stretched.",
+        "pad_image_input: padded to input_shape; null: stretched; "
+        "fit_height, fit_width: that side fits, the other follows.",
         default="adjust_network_input",
-        choices=("adjust_network_input", "pad_image_input", None),
+        choices=("adjust_network_input", "pad_image_input", "fit_height", "fit_width", None),
     )
     pad_value: int = setting("Grey level of padding, 0..255.", default=128, minimum=0, maximum=255)
     output_stage_to_use: int | None = setting(
@@ -84,6 +90,7 @@ class InferenceSpec:
         "TAO's 8 means native sub-pixel decoding.",
         default=None,
         minimum=1,
+        length=2,
     )
     heatmap_threshold: float = setting("Least score of a keypoint.", default=0.1, minimum=0.0)
     paf_threshold: float = setting("Least agreement of a PAF sample with its limb.", default=0.05)

@@ -18,6 +18,8 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[Any, ...] | None = None,
+    length: int | None = None,
+    secret: bool = False,
     no_effect: str | None = None,
 ) -> Any:
     """A dataclass field for one key of a spec file.
@@ -29,6 +31,8 @@ def setting(
         minimum: Least number allowed, also for each number of a list.
         maximum: Greatest number allowed, also for each number of a list.
         choices: The only values allowed.
+        length: How many values a list holds.
+        secret: The value is never written out again.
         no_effect: Why the key does nothing here; the reader warns with it when a file sets the key.
     """
     metadata = {
@@ -36,6 +40,8 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
+        "length": length,
+        "secret": secret,
         "no_effect": no_effect,
     }
     if factory is not None:

@@ -61,7 +61,9 @@ class BpNetTrainer:
         "TAO's evaluator.", default=None, no_effect="TAO never used it either"
     )
     inference_spec: str | None = setting("Inference spec of the validations.", default=None)
-    key: str | None = setting("Key of encrypted models; -k and --key_file are safer.", default=None)
+    key: str | None = setting(
+        "Key of encrypted models; -k and --key_file are safer.", default=None, secret=True
+    )
     final_model_name: str = setting("Name of the final model file.", default="bpnet_model")
     hooks: list[str] | None = setting("TAO's hooks.", default=None, no_effect="there are none")
     dataloader: BpNetDataloader = setting("Batches.")
