@@ -1,0 +1,168 @@
+"""The options that several commands share, with TAO's names and short forms."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from bpnet.errors import SpecError
+
+logger = logging.getLogger(__name__)
+
+KEY_VARIABLE = "BPNET_KEY"
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LAUNCHER_DEFAULTS: dict[str, Any] = {
+    "gpus": 1,
+    "gpu_index": None,
+    "num_processes": -1,
+    "use_amp": False,
+}
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """``--set section.key=value`` (as ``args.overrides``) and ``--dry_run``."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change a key of the spec, for example --set dataloader.batch_size=4; may be repeated",
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="check the spec, print it with every default, stop"
+    )
+
+
+def add_results(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """``-r/--results_dir`` (a Path or None)."""
+    parser.add_argument(
+        "-r",
+        "--results_dir",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="folder of everything that the command writes",
+    )
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """``-k/--key`` and ``--key_file``; read them with ``read_key``."""
+    parser.add_argument(
+        "-k",
+        "--key",
+        default=None,
+        help=f"key of encrypted model files (default: the environment's {KEY_VARIABLE})",
+    )
+    parser.add_argument(
+        "--key_file",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="file whose first line is the key: unlike -k, not seen in the list of processes",
+    )
+
+
+def read_key(args: argparse.Namespace) -> str | None:
+    """The key of -k, else of --key_file, else of the environment; None where there is none.
+
+    Raises:
+        SpecError: The key file cannot be read, or holds no key.
+    """
+    if args.key:
+        return str(args.key)
+    if args.key_file is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    try:
+        lines = args.key_file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SpecError(f"the key file {args.key_file} cannot be read: {said}") from None
+    if not lines or not lines[0].strip():
+        raise SpecError(f"the key file {args.key_file} holds no key in its first line")
+    return str(lines[0].strip())
+
+
+def add_log_level(parser: argparse.ArgumentParser) -> None:
+    """``-ll``, ``-l``, ``--log_level``; ``cli`` acts on it."""
+    parser.add_argument(
+        "-ll",
+        "-l",
+        "--log_level",
+        type=str.upper,
+        choices=LEVELS,
+        default="INFO",
+        metavar="LEVEL",
+        help=f"least level of the messages shown: {', '.join(LEVELS)} (default: %(default)s)",
+    )
+
+
+def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ...] = ()) -> None:
+    """The options of TAO's launcher, which it adds to every command.
+
+    Args:
+        parser: The command's parser.
+        used: Those of gpus, gpu_index, num_processes, use_amp that the command acts on; the others
+            are accepted, with a warning when they are given. ``cli`` acts on --log_file.
+    """
+    group = parser.add_argument_group("as TAO's launcher has them")
+    notes = {name: "" if name in used else " (no effect here)" for name in LAUNCHER_DEFAULTS}
+    group.add_argument(
+        "--gpus",
+        type=_at_least(1),
+        default=LAUNCHER_DEFAULTS["gpus"],
+        metavar="N",
+        help=f"number of GPUs to use (default: %(default)s){notes['gpus']}",
+    )
+    group.add_argument(
+        "--gpu_index",
+        type=_at_least(0),
+        nargs="+",
+        default=LAUNCHER_DEFAULTS["gpu_index"],
+        metavar="I",
+        help=f"which GPUs, from 0 (default: the first){notes['gpu_index']}",
+    )
+    group.add_argument(
+        "-np",
+        "--num_processes",
+        type=int,
+        default=LAUNCHER_DEFAULTS["num_processes"],
+        metavar="N",
+        help=f"number of processes; -1: one a GPU{notes['num_processes']}",
+    )
+    group.add_argument("--use_amp", action="store_true", help=f"mixed precision{notes['use_amp']}")
+    group.add_argument(
+        "--log_file",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="append the messages to FILE too",
+    )
+    unused = tuple(name for name in LAUNCHER_DEFAULTS if name not in used)
+    parser.set_defaults(unused_launcher_options=unused)
+
+
+def warn_of_unused_options(args: argparse.Namespace) -> None:
+    """One warning for the launcher options that were given and that this command does not use."""
+    unused = getattr(args, "unused_launcher_options", ())
+    given = [f"--{name}" for name in unused if getattr(args, name) != LAUNCHER_DEFAULTS[name]]
+    if given:
+        logger.warning("%s: no effect on this command", ", ".join(given))
+
+
+def print_dry_run(spec: Any) -> None:
+    """The resolved spec, as YAML that reads back equal."""
+    from bpnet.spec.reader import dump_spec
+
+    print(dump_spec(spec), end="")
+
+
+def _at_least(least: int) -> Any:
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more, found {number}")
+        return number
+
+    return whole_number
