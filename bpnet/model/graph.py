@@ -88,6 +88,7 @@ def with_precision(model: keras.Model, policy: str) -> keras.Model:
 
     The output layers stay float32.
     """
+    model = without_wrapper(model)
     outputs = {tensor[0] for tensor in read_graph(model).outputs}
 
     def changed(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
