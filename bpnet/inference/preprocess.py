@@ -1,0 +1,118 @@
+"""Fitting a photo to a network's input, and remembering where its pixels went."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.errors import DataError
+from bpnet.pose.transform import ImageTransform
+
+LEAST_SIDE = 8  # pixels; a smaller image cannot hold a person
+GREATEST_GROWTH = 16  # times input_shape that the free side may reach
+
+
+@dataclass(frozen=True)
+class InputFit:
+    """How images become network inputs.
+
+    Attributes:
+        height: of the network's input, pixels.
+        width: of the network's input, pixels.
+        mode: ``adjust_network_input``: the short side fits, the long side grows; ``fit_height`` and
+            ``fit_width``: that side fits, the other follows; ``pad_image_input``: the whole image
+            in the middle of height x width; None: stretched to height x width.
+        pad_value: grey level of padding, 0..255.
+        multiple: sides of the network's input are multiples of this; the rest is padding at the
+            right and bottom. 1 where a network's size is fixed.
+    """
+
+    height: int = 256
+    width: int = 256
+    mode: str | None = "adjust_network_input"
+    pad_value: int = 128
+    multiple: int = 8
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One image as a network gets it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        transform: from the pixels of the source image to those of ``image``.
+    """
+
+    image: NDArray[np.uint8]
+    transform: ImageTransform
+
+
+def fit_image(image: NDArray[np.uint8], fit: InputFit, *, scale: float = 1.0) -> NetworkInput:
+    """The (H, W, 3) uint8 RGB ``image`` as a network input, ``scale`` times the size of ``fit``.
+
+    Enlarging and moderate shrinking are cubic, as in TAO; shrinking by more than 2 averages pixels,
+    since cubic would alias. Outer edges align, so the transform is exact to the half pixel.
+
+    Raises:
+        DataError: The image is too small or too elongated.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < LEAST_SIDE:
+        raise DataError(
+            f"an image of {width}x{height} pixels is too small to hold a person; "
+            f"both sides need {LEAST_SIDE} pixels or more"
+        )
+    content_height, content_width = _content_size(height, width, fit, scale)
+    canvas_height, canvas_width = _canvas_size(content_height, content_width, fit, scale)
+    factors = content_height / height, content_width / width
+    if (content_height, content_width) != (height, width):
+        averaging = min(factors) < 0.5 and max(factors) <= 1
+        interpolation = cv2.INTER_AREA if averaging else cv2.INTER_CUBIC
+        image = np.asarray(
+            cv2.resize(image, (content_width, content_height), interpolation=interpolation),
+            dtype=np.uint8,
+        )
+    transform = ImageTransform.resize(content_width / width, content_height / height)
+    top = left = 0
+    if fit.mode == "pad_image_input":
+        top, left = (canvas_height - content_height) // 2, (canvas_width - content_width) // 2
+        transform = transform.then(ImageTransform.shift(left, top))
+    if (content_height, content_width) != (canvas_height, canvas_width):
+        canvas = np.full((canvas_height, canvas_width, 3), fit.pad_value, np.uint8)
+        canvas[top : top + content_height, left : left + content_width] = image
+        image = canvas
+    return NetworkInput(image, transform)
+
+
+def _content_size(height: int, width: int, fit: InputFit, scale: float) -> tuple[int, int]:
+    """Height and width of the resized image, padding left out."""
+    to_height, to_width = fit.height * scale, fit.width * scale
+    if fit.mode is None:
+        return max(1, round(to_height)), max(1, round(to_width))
+    factors = {
+        "adjust_network_input": max(to_height / height, to_width / width),
+        "pad_image_input": min(to_height / height, to_width / width),
+        "fit_height": to_height / height,
+        "fit_width": to_width / width,
+    }
+    factor = factors[fit.mode]
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    if size[0] > GREATEST_GROWTH * to_height or size[1] > GREATEST_GROWTH * to_width:
+        raise DataError(
+            f"an image of {width}x{height} pixels is too long for {fit.mode}: the network's input "
+            f"would be {size[1]}x{size[0]}; set keep_aspect_ratio_mode to pad_image_input"
+        )
+    return size
+
+
+def _canvas_size(height: int, width: int, fit: InputFit, scale: float) -> tuple[int, int]:
+    """Height and width of the network's input, for an image resized to height x width."""
+    if fit.mode == "pad_image_input":
+        height = max(height, round(fit.height * scale))
+        width = max(width, round(fit.width * scale))
+    return (
+        math.ceil(height / fit.multiple) * fit.multiple,
+        math.ceil(width / fit.multiple) * fit.multiple,
+    )
