@@ -1,0 +1,291 @@
+"""Images in, people out: the steps of inference, one method each, and all of them at once."""
+
+import dataclasses
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.decode import Decoder, DecoderSettings
+from bpnet.errors import SpecError
+from bpnet.inference.averaging import average_mirrored, average_scales, from_cell_corners
+from bpnet.inference.backend import Backend, Describe, open_backend
+from bpnet.inference.preprocess import InputFit, NetworkInput, fit_image
+from bpnet.inference.sources import read_image
+from bpnet.pose.contract import ModelContract
+from bpnet.pose.maps import PoseMaps
+from bpnet.pose.persons import PersonKeypoints
+from bpnet.spec.inference import InferenceSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """One image, ready for the network.
+
+    Attributes:
+        inputs: one a scale, the largest last; persons are decoded in the pixels of the last.
+    """
+
+    inputs: tuple[NetworkInput, ...]
+
+
+@dataclass
+class StageSeconds:
+    """Time spent so far, and on how many images."""
+
+    network: float = 0.0
+    decode: float = 0.0
+    images: int = 0
+
+
+@dataclass
+class Predictor:
+    """A network with its preparation before and its decoder after.
+
+    Attributes:
+        backend: the network.
+        fit: how images become network inputs.
+        decoder: reads persons off maps.
+        scales: of ``fit``, ascending; maps are averaged over them.
+        flip: average with the maps of the mirrored image.
+        batch_size: most images of equal size that the network gets at once.
+        seconds: time spent so far.
+    """
+
+    backend: Backend
+    fit: InputFit
+    decoder: Decoder
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    batch_size: int = 8
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+    def __call__(self, image: NDArray[np.uint8] | str | Path) -> PersonKeypoints:
+        """The people of one image, (H, W, 3) uint8 RGB or a file, in its pixels.
+
+        Raises:
+            DataError: The file cannot be read, or the image is too small or too elongated.
+        """
+        if isinstance(image, str | Path):
+            image = read_image(Path(image))
+        return self.predict([image])[0]
+
+    def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[PersonKeypoints]:
+        """The people of each (H, W, 3) uint8 RGB image, in its pixels.
+
+        Raises:
+            DataError: An image is too small or too elongated.
+        """
+        prepared = [self.prepare(image) for image in images]
+        return self.decode(self.infer(prepared), prepared)
+
+    def maps(self, image: NDArray[np.uint8]) -> tuple[PoseMaps, NetworkInput]:
+        """The maps of one image, and the network input whose pixels they cover."""
+        prepared = self.prepare(image)
+        return self.infer([prepared])[0], prepared.inputs[-1]
+
+    def prepare(self, image: NDArray[np.uint8]) -> PreparedImage:
+        """The (H, W, 3) uint8 RGB image, fitted to the network at every scale.
+
+        Raises:
+            DataError: It is too small or too elongated.
+        """
+        return PreparedImage(
+            tuple(fit_image(image, self.fit, scale=scale) for scale in self.scales)
+        )
+
+    def infer(self, prepared: Sequence[PreparedImage]) -> list[PoseMaps]:
+        """The maps of each image, averaged over scales and mirroring where asked."""
+        started = time.perf_counter()
+        inputs = [each for image in prepared for each in image.inputs]
+        maps = self._run([each.image for each in inputs])
+        if self.flip:
+            mirrored = self._run([each.image[:, ::-1] for each in inputs])
+            skeleton = self.backend.contract.skeleton
+            maps = [
+                average_mirrored(plain, turned, skeleton)
+                for plain, turned in zip(maps, mirrored, strict=True)
+            ]
+        count = len(self.scales)
+        if count > 1:
+            maps = [
+                average_scales(
+                    maps[index * count : (index + 1) * count],
+                    [each.transform for each in image.inputs],
+                )
+                for index, image in enumerate(prepared)
+            ]
+        self.seconds.network += time.perf_counter() - started
+        self.seconds.images += len(prepared)
+        return maps
+
+    def decode(
+        self, maps: Sequence[PoseMaps], prepared: Sequence[PreparedImage]
+    ) -> list[PersonKeypoints]:
+        """The people of each image, in the pixels of the image that was prepared."""
+        started = time.perf_counter()
+        people = self.decoder.decode_batch(list(maps))
+        moved = [
+            found.moved(image.inputs[-1].transform.inverse())
+            for found, image in zip(people, prepared, strict=True)
+        ]
+        self.seconds.decode += time.perf_counter() - started
+        return moved
+
+    def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[PoseMaps]:
+        """The network's maps of (H, W, 3) images, those of equal size together."""
+        by_size: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, image in enumerate(images):
+            by_size[image.shape].append(index)
+        maps: dict[int, PoseMaps] = {}
+        for indices in by_size.values():
+            for start in range(0, len(indices), self.batch_size):
+                chunk = indices[start : start + self.batch_size]
+                batch = np.stack([images[index] for index in chunk])
+                maps.update(zip(chunk, self.backend.predict(batch), strict=True))
+        ordered = [maps[index] for index in range(len(images))]
+        corners = self.backend.contract.paf_cell_corners
+        if corners and not self.decoder.settings.paf_cell_corners:
+            return [from_cell_corners(each) for each in ordered]
+        return ordered
+
+
+def load(
+    model: str | Path, spec: InferenceSpec | None = None, *, key: str | None = None
+) -> Predictor:
+    """A predictor of a model file that bpnet wrote; call it with an image to get its people.
+
+    Args:
+        model: ``.onnx``, ``.etlt``, ``.keras``, ``.hdf5`` or ``.tlt``.
+        spec: how to run it; None: as the model's own metadata says.
+        key: of an encrypted file.
+
+    Raises:
+        ModelError: The file is missing, broken, or carries no metadata of bpnet.
+        MissingLibraryError: Its library is not installed.
+    """
+    return build_predictor(Path(model), spec, key=key)
+
+
+def build_predictor(
+    model_path: Path,
+    spec: InferenceSpec | None = None,
+    *,
+    describe: Describe | None = None,
+    key: str | None = None,
+    threads: int | None = None,
+    batch_size: int = 8,
+) -> Predictor:
+    """A predictor of the model file.
+
+    Args:
+        model_path: ``.keras``, ``.hdf5``, ``.tlt``, ``.onnx`` or ``.etlt``.
+        spec: how to run it; None: as the model's own metadata says.
+        describe: asked where the file carries no metadata of ours.
+        key: of an encrypted file.
+        threads: of ONNX Runtime; None: all cores.
+        batch_size: most images of equal size that the network gets at once.
+
+    Raises:
+        ModelError: The file is missing, broken, not a model, or nobody says what it is.
+        MissingLibraryError: Its library is not installed.
+        SpecError: The spec says something impossible for this model.
+    """
+    stage = None if spec is None else spec.output_stage_to_use
+    backend = open_backend(model_path, describe=describe, stage=stage, key=key, threads=threads)
+    return predictor_of(backend, spec, batch_size=batch_size)
+
+
+def predictor_of(
+    backend: Backend, spec: InferenceSpec | None = None, *, batch_size: int = 8
+) -> Predictor:
+    """A predictor of an open backend; without ``spec``, as the model's contract says.
+
+    Raises:
+        SpecError: The spec says something impossible for this model.
+    """
+    contract = backend.contract
+    if spec is None:
+        spec = InferenceSpec(
+            input_shape=[contract.height or 256, contract.width or 256],
+            heatmap_threshold=contract.heatmap_threshold,
+            paf_threshold=contract.paf_threshold,
+        )
+    fit, scales = _input_fit(spec, contract)
+    # Averages need PAFs on cell centres; single maps are best left to the decoder's own sampling.
+    averaged = spec.flip_test or len(scales) > 1
+    settings = dataclasses.replace(
+        decoder_settings(spec), paf_cell_corners=contract.paf_cell_corners and not averaged
+    )
+    decoder = Decoder(contract.skeleton, settings)
+    return Predictor(
+        backend, fit, decoder, scales=scales, flip=spec.flip_test, batch_size=batch_size
+    )
+
+
+def decoder_settings(spec: InferenceSpec) -> DecoderSettings:
+    """The decoder's settings of an inference spec."""
+    base = DecoderSettings.tao() if spec.decoder.preset == "tao" else DecoderSettings()
+    settings = dataclasses.replace(
+        base,
+        heatmap_threshold=spec.heatmap_threshold,
+        paf_threshold=spec.paf_threshold,
+        refine=_refinement(spec, base.refine),
+    )
+    if spec.decoder.min_keypoints is not None:
+        settings = dataclasses.replace(settings, min_keypoints=spec.decoder.min_keypoints)
+    if spec.decoder.min_mean_score is not None:
+        settings = dataclasses.replace(settings, min_mean_score=spec.decoder.min_mean_score)
+    return settings
+
+
+def _refinement(spec: InferenceSpec, default: int) -> int:
+    factors = spec.output_upsampling_factor
+    if factors is None:
+        return default
+    if factors in ([1, 1], [2, 2]):
+        return factors[0]
+    logger.info(
+        "output_upsampling_factor %s: peaks are found to a fraction of a cell at the maps' own "
+        "resolution, at least as exactly",
+        factors,
+    )
+    return default
+
+
+def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, tuple[float, ...]]:
+    """How images are fitted, and the scales to average over."""
+    if len(spec.input_shape) != 2:
+        raise SpecError(f"input_shape is {spec.input_shape}; expected [height, width]")
+    height, width = spec.input_shape
+    mode = spec.keep_aspect_ratio_mode
+    multiple = math.ceil(max(8, contract.heatmap_stride, contract.paf_stride))
+    scales: tuple[float, ...] = (1.0,)
+    if spec.multi_scale_inference and spec.scales:
+        scales = tuple(sorted(spec.scales))
+    if contract.height is not None and contract.width is not None:
+        if (height, width) != (contract.height, contract.width) or mode not in (
+            None,
+            "pad_image_input",
+        ):
+            logger.info(
+                "the model's input is fixed: images are padded to %sx%s (height x width)",
+                contract.height,
+                contract.width,
+            )
+            mode = mode if mode is None else "pad_image_input"
+        if scales != (1.0,):
+            raise SpecError(
+                f"the model's input is fixed to {contract.height}x{contract.width}, so it cannot "
+                "run at several scales; set multi_scale_inference to false"
+            )
+        height, width, multiple = contract.height, contract.width, 1
+    return InputFit(height, width, mode, spec.pad_value, multiple), scales
