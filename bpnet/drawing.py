@@ -1,0 +1,134 @@
+"""People and maps drawn on images. Images are (H, W, 3) uint8 RGB; none is changed in place."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.pose.maps import PoseMaps
+from bpnet.pose.persons import PersonKeypoints
+from bpnet.pose.skeleton import Skeleton
+
+SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+
+
+def draw_persons(
+    image: NDArray[np.uint8], persons: PersonKeypoints, skeleton: Skeleton
+) -> NDArray[np.uint8]:
+    """``image`` with ``persons`` (in its pixels) as coloured limbs and dots.
+
+    Line width follows the image's and each person's size; keypoints that were not found and their
+    limbs are left out.
+    """
+    drawing = image.copy()
+    order = np.argsort(persons.person_score, kind="stable")  # the most certain on top
+    for index in order:
+        _draw_person(drawing, persons.xy[index], persons.score[index] > 0, skeleton)
+    return drawing
+
+
+def draw_heatmaps(image: NDArray[np.uint8], maps: PoseMaps) -> NDArray[np.uint8]:
+    """The network input ``image`` under the greatest keypoint heatmap value at each pixel."""
+    strongest = np.clip(maps.heatmaps[..., :-1].max(axis=-1), 0, 1)
+    value = _enlarge(strongest, image)
+    colour = cv2.applyColorMap(np.round(value * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return _blend(image, np.asarray(colour[..., ::-1], np.uint8), value)
+
+
+def draw_pafs(image: NDArray[np.uint8], maps: PoseMaps) -> NDArray[np.uint8]:
+    """The network input ``image`` under the strongest limb field: hue is direction."""
+    vectors = maps.pafs.reshape(*maps.pafs.shape[:2], -1, 2)
+    length = np.linalg.norm(vectors, axis=-1)
+    best = length.argmax(axis=-1)[..., None, None]
+    strongest = np.take_along_axis(vectors, best, axis=2)[:, :, 0]  # (h, w, 2)
+    x, y = (_enlarge(np.ascontiguousarray(strongest[..., axis]), image) for axis in (0, 1))
+    value = np.clip(np.hypot(x, y), 0, 1)
+    hue = np.round((np.arctan2(y, x) + math.pi) / (2 * math.pi) * 179).astype(np.uint8)
+    full = np.full_like(hue, 255)
+    colour = cv2.cvtColor(np.dstack([hue, full, full]), cv2.COLOR_HSV2RGB)
+    return _blend(image, np.asarray(colour, np.uint8), value)
+
+
+def contact_sheet(
+    images: Sequence[NDArray[np.uint8]], *, columns: int, cell: int = 320, gap: int = 6
+) -> NDArray[np.uint8]:
+    """The images in rows of ``columns`` on white, the longer side of each ``cell`` pixels."""
+    small = [_shrink(image, cell) for image in images]
+    rows = [small[start : start + columns] for start in range(0, len(small), columns)]
+    heights = [max(image.shape[0] for image in row) for row in rows]
+    width = columns * (cell + gap) + gap
+    sheet = np.full((sum(heights) + gap * (len(rows) + 1), width, 3), 255, np.uint8)
+    top = gap
+    for row, height in zip(rows, heights, strict=True):
+        for column, image in enumerate(row):
+            down = top + (height - image.shape[0]) // 2
+            left = gap + column * (cell + gap) + (cell - image.shape[1]) // 2
+            sheet[down : down + image.shape[0], left : left + image.shape[1]] = image
+        top += height + gap
+    return sheet
+
+
+def _draw_person(
+    drawing: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+    found: NDArray[np.bool_],
+    skeleton: Skeleton,
+) -> None:
+    width = _line_width(drawing, xy[found])
+    for (start, end), colour in zip(skeleton.limbs, skeleton.colors, strict=True):
+        if found[start] and found[end]:
+            ends = _fixed(xy[start]), _fixed(xy[end])
+            cv2.line(drawing, *ends, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+    for index in np.flatnonzero(found):
+        centre = _fixed(xy[index])
+        radius = (0.5 * width + 1.0) * 2**SUBPIXEL_BITS
+        rim = round(radius + 2**SUBPIXEL_BITS)
+        cv2.circle(drawing, centre, rim, (24, 24, 24), -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        colour = _keypoint_colour(int(index), skeleton)
+        cv2.circle(drawing, centre, round(radius), colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _line_width(drawing: NDArray[np.uint8], xy: NDArray[np.float32]) -> int:
+    """Pixels: by the image's size, thinner on small people."""
+    by_image: float = min(drawing.shape[:2]) / 120
+    extent = float(np.ptp(xy, axis=0).max()) if len(xy) else 0.0
+    return max(1, round(min(by_image, extent / 30)))
+
+
+def _keypoint_colour(keypoint: int, skeleton: Skeleton) -> tuple[int, int, int]:
+    """The colour of the last limb that the keypoint is on; white where it is on none."""
+    for limb, colour in zip(reversed(skeleton.limbs), reversed(skeleton.colors), strict=True):
+        if keypoint in limb:
+            return colour
+    return (255, 255, 255)
+
+
+def _fixed(xy: NDArray[np.float32]) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point pixels, far outside points pulled to where it can draw."""
+    x, y = np.clip(np.round(xy * 2**SUBPIXEL_BITS), -(2**20), 2**20)
+    return int(x), int(y)
+
+
+def _shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """``image`` with a longer side of ``side`` pixels."""
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+
+
+def _enlarge(values: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """One map (h, w) at the size of the network input; outer edges align, so cells stay put."""
+    size = image.shape[1::-1]
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _blend(
+    image: NDArray[np.uint8], colour: NDArray[np.uint8], weight: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """A darkened ``image`` with ``colour`` over it where ``weight`` (H, W) is high."""
+    share = np.sqrt(weight)[..., None]
+    mixed = image * np.float32(0.5) * (1 - share) + colour * share
+    return np.asarray(np.round(mixed), np.uint8)
