@@ -43,8 +43,16 @@ class DatasetConfig:
     root_data_path: str = setting("Folder that the paths inside the records are below.")
     train_records_folder_path: str = setting("Folder of the training records.")
     train_records_path: list[str] = setting("Record files of that folder; wildcards are welcome.")
-    val_records_folder_path: str | None = setting("Folder of the validation records.", default=None)
-    val_records_path: list[str] = setting("Record files of that folder.", factory=list)
+    val_records_folder_path: str | None = setting(
+        "Folder of the validation records.",
+        default=None,
+        no_effect="validation reads test_data of the dataset spec",
+    )
+    val_records_path: list[str] = setting(
+        "Record files of that folder.",
+        factory=list,
+        no_effect="validation reads test_data of the dataset spec",
+    )
     dataset_specs: dict[str, str] = setting(
         "Dataset spec file of each dataset in the records, by its name."
     )
