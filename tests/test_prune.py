@@ -280,6 +280,7 @@ def operator_network():
     ("model", "settings", "sentence"),
     [
         (chain([1.0, 2.0]), {"threshold": 1.0}, "threshold 1 is not below any filter's norm"),
+        (chain([1.0, 2.0]), {"threshold": float("nan")}, "not below any filter's norm"),
         (chain([1.0, 2.0]), {"excluded": ["conv"]}, "every layer is excluded"),
         (
             chain([1.0, 2.0]),

@@ -106,7 +106,7 @@ def prune(
         threshold = _find_threshold(model, channels, norms, rule, target_params)
     else:
         largest = max(float(values.max()) for values in norms.values())
-        if threshold >= largest:
+        if not threshold < largest:  # also when it is NaN
             raise ModelError(
                 f"the threshold {threshold:g} is not below any filter's norm (the largest is"
                 f" {largest:.3g}), so every layer would go; choose a lower one"
