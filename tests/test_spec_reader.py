@@ -62,6 +62,7 @@ def test_numbers_of_every_spelling_are_numbers(written, number):
         ("momentum: yes", WeightedMomentumOptimizer, "momentum: expected a number, found true"),
         ("momentum: .nan", WeightedMomentumOptimizer, "momentum: expected a number, found nan"),
         ("momentum: -.inf", WeightedMomentumOptimizer, "momentum: expected a number, found -inf"),
+        (f"momentum: 1{'0' * 400}", WeightedMomentumOptimizer, "momentum: expected a number"),
         ("model_path: 7", InferenceSpec, "expected text, found 7; put it in quotes"),
         ("input_shape: 368", InferenceSpec, "input_shape: expected a list, found 368"),
         ("input_shape: [368, a]", InferenceSpec, "input_shape[1]: expected a whole number"),

@@ -250,7 +250,7 @@ def _default_colors(
 ) -> tuple[tuple[int, int, int], ...]:
     """Warm on the right, cool on the left, green between; hues spread along the body."""
     sides = [_side(keypoints[start]) or _side(keypoints[end]) for start, end in limbs]
-    ranges = {"r": (0.93, 1.15), "l": (0.47, 0.75), "": (0.22, 0.38)}  # turns of the hue circle
+    ranges = {"r": (0.93, 1.15), "l": (0.46, 0.72), "": (0.22, 0.38)}  # turns of the hue circle
     if not any(sides):
         ranges[""] = (0.0, 0.85)
     colors = []

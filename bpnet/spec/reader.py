@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import logging
 import math
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -106,9 +107,10 @@ class _Reading:
 
     def _scalar(self, node: Node, kind: type, path: str) -> Any:
         value = node.value
-        if kind is float and type(value) in (int, float) and math.isfinite(value):  # type: ignore[arg-type]
-            return float(value)  # type: ignore[arg-type]
-        if kind is not float and type(value) is kind:
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            if abs(value) <= sys.float_info.max:
+                return float(value)
+        elif type(value) is kind:
             return value
         hint = ""
         if kind is str and type(value) in (bool, int, float):
