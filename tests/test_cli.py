@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -62,12 +63,13 @@ class TestTopLevel:
             assert re.search(rf"^ +{name} +{re.escape(does)}$", shown.stdout, re.MULTILINE)
 
     def test_help_takes_less_than_a_tenth_of_a_second(self):
-        def seconds() -> float:
-            start = time.perf_counter()
+        def seconds() -> float:  # of the processor: other programs may keep it busy
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             bpnet("--help")
-            return time.perf_counter() - start
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-        assert min(seconds() for _ in range(8)) < 0.1
+        assert min(seconds() for _ in range(5)) < 0.1
 
     def test_no_arguments_show_the_help(self):
         assert bpnet().stdout == bpnet("-h").stdout
