@@ -1,5 +1,6 @@
 """TFRecord files with TAO's features: one record for each main person."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,6 +260,7 @@ def _read_length(header: bytes, path: Path, offset: int) -> int:
     return int.from_bytes(length, "little")
 
 
+@functools.lru_cache(maxsize=4096)  # records of equal length have equal headers
 def _masked_crc(data: bytes) -> int:
     """TFRecord's checksum, a CRC-32C made different from that of its own bytes.
 
