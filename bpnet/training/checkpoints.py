@@ -1,0 +1,225 @@
+"""Checkpoints: a model file that stands for itself, and beside it the rest of the training's state.
+
+The model file is written first and the state last, each under a temporary name that is then
+renamed; the state carries the model file's digest. So a pair that a killed process left half
+written, or half replaced, is known and passed over for the one before it.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bpnet.errors import DataError, ModelError
+from bpnet.files import replacing
+from bpnet.model.files import load_model, save_model
+from bpnet.pose.contract import ModelContract
+
+logger = logging.getLogger(__name__)
+
+STATE_SUFFIX = ".state.npz"
+FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while a network is trained.
+
+    Attributes:
+        model: The network.
+        optimizer: Its slots, and its own count of steps.
+        step: Steps done, int64; counted inside the step's graph.
+        elapsed: Seconds of training before this run.
+        origin_step: Step at which another run's checkpoint was taken over.
+        origin_epoch: Epochs that checkpoint had.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    step: tf.Variable
+    elapsed: float = 0.0
+    origin_step: int = 0
+    origin_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk.
+
+    Attributes:
+        model: The model file.
+        state: The state file beside it.
+        step: Steps done.
+        facts: What the state file says besides the optimizer's slots.
+    """
+
+    model: Path
+    state: Path
+    step: int
+    facts: dict[str, Any]
+
+
+def save_checkpoint(
+    state: TrainingState,
+    folder: Path,
+    name: str,
+    *,
+    elapsed: float,
+    steps_per_epoch: int,
+    contract: ModelContract,
+    key: str | None,
+) -> Checkpoint:
+    """Write ``<name>.keras`` (``.tlt`` with a key) and then ``<name>.state.npz``.
+
+    Raises:
+        DataError: They cannot be written.
+    """
+    model_path = folder / (name + (".tlt" if key else ".keras"))
+    save_model(state.model, model_path, contract, key=key)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "step": int(state.step.numpy()),
+        "elapsed": elapsed,
+        "origin_step": state.origin_step,
+        "origin_epoch": state.origin_epoch,
+        "steps_per_epoch": steps_per_epoch,
+        "model": model_path.name,
+        "sha256": digest(model_path),
+        "slots": [variable.name for variable in state.optimizer.variables],
+    }
+    slots = {
+        f"slot{number:04d}": keras.ops.convert_to_numpy(variable)
+        for number, variable in enumerate(state.optimizer.variables)
+    }
+    state_path = folder / (name + STATE_SUFFIX)
+    with replacing(state_path) as temporary, temporary.open("wb") as file:
+        np.savez(file, facts=np.array(json.dumps(facts)), **slots)
+    return Checkpoint(model_path, state_path, facts["step"], facts)
+
+
+def find_checkpoints(folder: Path) -> list[Checkpoint]:
+    """The complete checkpoints of ``folder``, newest first.
+
+    Their model files are only read by ``newest_checkpoint``.
+    """
+    found = []
+    for path in folder.glob(f"model.*{STATE_SUFFIX}"):
+        facts = read_facts(path)
+        if facts is not None:
+            found.append(Checkpoint(folder / facts["model"], path, facts["step"], facts))
+    return sorted(found, key=lambda checkpoint: checkpoint.step, reverse=True)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint whose model file is the one that its state was saved with."""
+    for checkpoint in find_checkpoints(folder):
+        if is_whole(checkpoint):
+            return checkpoint
+        logger.warning(
+            "%s is passed over: %s was not written with it",
+            checkpoint.state,
+            checkpoint.model.name,
+        )
+    return None
+
+
+def checkpoint_of(model_path: Path) -> Checkpoint | None:
+    """The checkpoint that a model file belongs to, or None where no state stands beside it."""
+    state = model_path.with_name(model_path.stem + STATE_SUFFIX)
+    facts = read_facts(state) if state.is_file() else None
+    if facts is None or facts["model"] != model_path.name:
+        return None
+    checkpoint = Checkpoint(model_path, state, facts["step"], facts)
+    return checkpoint if is_whole(checkpoint) else None
+
+
+def is_whole(checkpoint: Checkpoint) -> bool:
+    """Whether the model file is the one that the state was saved with."""
+    path = checkpoint.model
+    return path.is_file() and digest(path) == checkpoint.facts["sha256"]
+
+
+def restore_optimizer(state: TrainingState, checkpoint: Checkpoint) -> None:
+    """Take over the optimizer's slots, the step and the clock.
+
+    Raises:
+        ModelError: The slots do not fit the network or the optimizer.
+    """
+    variables = state.optimizer.variables
+    with np.load(checkpoint.state) as file:
+        slots = [file[f"slot{number:04d}"] for number in range(len(checkpoint.facts["slots"]))]
+    if [slot.shape for slot in slots] != [tuple(variable.shape) for variable in variables]:
+        raise ModelError(
+            f"{checkpoint.state} was saved by another optimizer or network than the spec's; "
+            "train into another results folder, or put the spec back"
+        )
+    for variable, slot in zip(variables, slots, strict=True):
+        variable.assign(slot)
+    state.step.assign(checkpoint.step)
+    state.elapsed = float(checkpoint.facts["elapsed"])
+    state.origin_step = int(checkpoint.facts["origin_step"])
+    state.origin_epoch = int(checkpoint.facts["origin_epoch"])
+
+
+def restore_weights(model: keras.Model, path: Path, *, key: str | None) -> None:
+    """Take over every weight of the model file at ``path``.
+
+    Raises:
+        ModelError: Its weights do not fit ``model``.
+    """
+    saved, _ = load_model(path, key=key)
+    try:
+        model.set_weights(saved.get_weights())
+    except ValueError as error:
+        raise ModelError(
+            f"{path} holds another network than the spec's; "
+            "train into another results folder, or put the spec back"
+        ) from error
+
+
+def delete_old_checkpoints(folder: Path, *, keep: int) -> None:
+    """Keep the newest ``keep``; of those of interrupted runs only one that is the newest of all."""
+    whole = 0
+    for number, checkpoint in enumerate(find_checkpoints(folder)):
+        interrupted = re.match(r"model\.step-", checkpoint.state.name) is not None
+        whole += not interrupted
+        if (interrupted and number > 0) or (not interrupted and whole > keep):
+            checkpoint.state.unlink(missing_ok=True)
+            checkpoint.model.unlink(missing_ok=True)
+
+
+def delete_partial_files(folder: Path) -> None:
+    """Remove what a killed run was writing."""
+    for path in folder.glob(".model.*.part.*"):
+        path.unlink(missing_ok=True)
+
+
+def read_facts(path: Path) -> dict[str, Any] | None:
+    """What a state file says besides the slots; None, and a warning, where it is no state file."""
+    try:
+        with path.open("rb") as data, np.load(data) as file:
+            facts = json.loads(str(file["facts"]))
+        if facts["format"] == FORMAT:
+            return dict(facts)
+        reason = f"its format is {facts['format']}, not {FORMAT}"
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error)
+    logger.warning("%s is passed over: %s", path, reason)
+    return None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

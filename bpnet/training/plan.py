@@ -1,0 +1,70 @@
+"""How long a training is, and how far it has come."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpnet.errors import DataError
+from bpnet.spec.dataloader import DatasetConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The length of a training, in steps and perhaps in minutes.
+
+    Attributes:
+        epochs: Epochs in all.
+        steps_per_epoch: Steps of one epoch.
+        origin_step: Step at which another run's checkpoint was taken over; else 0.
+        origin_epoch: Epochs that checkpoint had; else 0.
+        budget: Seconds of wall clock that the training may take; None: any.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    origin_step: int = 0
+    origin_epoch: int = 0
+    budget: float | None = None
+
+    @property
+    def last_step(self) -> int:
+        """Steps in all."""
+        return self.origin_step + (self.epochs - self.origin_epoch) * self.steps_per_epoch
+
+    def epoch(self, step: int) -> int:
+        """Epochs done after ``step`` steps; an epoch cut short by the budget is not done."""
+        return self.origin_epoch + (step - self.origin_step) // self.steps_per_epoch
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch is done after ``step`` steps."""
+        return (step - self.origin_step) % self.steps_per_epoch == 0
+
+    def progress(self, step: int, elapsed: float) -> float:
+        """Part of the training done, 0..1: by steps or by the clock, whichever is further."""
+        by_clock = elapsed / self.budget if self.budget else 0.0
+        return min(1.0, max(step / max(self.last_step, 1), by_clock))
+
+
+def find_records(config: DatasetConfig) -> list[Path]:
+    """The training record files, wildcards resolved, in the order of the spec.
+
+    Raises:
+        DataError: An entry matches no file.
+    """
+    folder = Path(config.train_records_folder_path)
+    records: list[Path] = []
+    for entry in config.train_records_path:
+        pattern = Path(entry)
+        if pattern.is_absolute():
+            root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+        else:
+            root = folder
+        files = sorted(path for path in root.glob(str(pattern)) if path.is_file())
+        if not files:
+            raise DataError(
+                f"train_records_path: no file matches {folder / entry}; "
+                "`bpnet dataset_convert` writes the records"
+            )
+        records += [path for path in files if path not in records]
+    if not records:
+        raise DataError("train_records_path is empty; name at least one record file")
+    return records
