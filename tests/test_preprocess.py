@@ -95,6 +95,12 @@ def test_images_that_cannot_be_used_end_in_a_sentence(size: tuple[int, int]) -> 
         fit_image(np.zeros((*size, 3), np.uint8), InputFit())
 
 
+def test_other_arrays_than_rgb_bytes_are_refused() -> None:
+    for wrong in (np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3), np.float32)):
+        with pytest.raises(ValueError, match=r"must be \(H, W, 3\) uint8"):
+            fit_image(wrong, InputFit())
+
+
 def ramp(height: int, width: int, stride: float, back: ImageTransform) -> np.ndarray:
     """A map whose value is the source x of its cell: (H, W, 3) of equal channels."""
     x = np.arange(width) * stride + (stride - 1) / 2

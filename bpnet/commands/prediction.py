@@ -40,7 +40,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=positive, default=8, metavar="N", help="images a run (default: 8)"
     )
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="of ONNX Runtime (default: all cores)"
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="of ONNX Runtime and the decoder (default: all cores)",
     )
 
 

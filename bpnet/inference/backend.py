@@ -1,6 +1,5 @@
 """One face for every model file: images in, maps out."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -8,15 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import MissingLibraryError, ModelError
+from bpnet.inference.description import Describe, describe_model
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
 KERAS_SUFFIXES = (".keras", ".hdf5", ".h5", ".tlt")
 ONNX_SUFFIXES = (".onnx", ".etlt")
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
-
-Describe = Callable[[], ModelContract]
-"""Describes a model that does not describe itself; raises ModelError where it cannot."""
 
 
 class Backend(Protocol):
@@ -109,18 +106,3 @@ def _open_keras(
     if contract is None:
         contract = describe_model(path, describe)
     return KerasBackend(model, contract, stage=stage)
-
-
-def describe_model(path: Path, describe: Describe | None) -> ModelContract:
-    """The contract of a model file that carries none.
-
-    Raises:
-        ModelError: Nothing else describes the model.
-    """
-    if describe is None:
-        raise ModelError(
-            f"{path} carries no metadata of bpnet; give an inference spec (-i) that sets "
-            "pose_config_path or train_spec, and model_input and model_output where its pixel "
-            "format or output names are not TAO's"
-        )
-    return describe()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from bpnet.errors import ModelError
-from bpnet.inference.backend import Describe, describe_model
+from bpnet.inference.description import Describe, describe_model
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 

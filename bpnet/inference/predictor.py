@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bpnet.decode import Decoder, DecoderSettings
 from bpnet.errors import SpecError
 from bpnet.inference.averaging import average_mirrored, average_scales, from_cell_corners
-from bpnet.inference.backend import Backend, Describe, open_backend
+from bpnet.inference.backend import Backend, open_backend
+from bpnet.inference.description import Describe
 from bpnet.inference.preprocess import InputFit, NetworkInput, fit_image
 from bpnet.inference.sources import read_image
 from bpnet.pose.contract import ModelContract
@@ -57,6 +58,7 @@ class Predictor:
         scales: of ``fit``, ascending; maps are averaged over them.
         flip: average with the maps of the mirrored image.
         batch_size: most images of equal size that the network gets at once.
+        threads: of the decoder; None: one a core.
         seconds: time spent so far.
     """
 
@@ -66,6 +68,7 @@ class Predictor:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     batch_size: int = 8
+    threads: int | None = None
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
     def __call__(self, image: NDArray[np.uint8] | str | Path) -> PersonKeypoints:
@@ -132,7 +135,7 @@ class Predictor:
     ) -> list[PersonKeypoints]:
         """The people of each image, in the pixels of the image that was prepared."""
         started = time.perf_counter()
-        people = self.decoder.decode_batch(list(maps))
+        people = self.decoder.decode_batch(list(maps), self.threads)
         moved = [
             found.moved(image.inputs[-1].transform.inverse())
             for found, image in zip(people, prepared, strict=True)
@@ -191,7 +194,7 @@ def build_predictor(
         spec: how to run it; None: as the model's own metadata says.
         describe: asked where the file carries no metadata of ours.
         key: of an encrypted file.
-        threads: of ONNX Runtime; None: all cores.
+        threads: of ONNX Runtime and the decoder; None: all cores.
         batch_size: most images of equal size that the network gets at once.
 
     Raises:
@@ -201,11 +204,15 @@ def build_predictor(
     """
     stage = None if spec is None else spec.output_stage_to_use
     backend = open_backend(model_path, describe=describe, stage=stage, key=key, threads=threads)
-    return predictor_of(backend, spec, batch_size=batch_size)
+    return predictor_of(backend, spec, batch_size=batch_size, threads=threads)
 
 
 def predictor_of(
-    backend: Backend, spec: InferenceSpec | None = None, *, batch_size: int = 8
+    backend: Backend,
+    spec: InferenceSpec | None = None,
+    *,
+    batch_size: int = 8,
+    threads: int | None = None,
 ) -> Predictor:
     """A predictor of an open backend; without ``spec``, as the model's contract says.
 
@@ -227,7 +234,13 @@ def predictor_of(
     )
     decoder = Decoder(contract.skeleton, settings)
     return Predictor(
-        backend, fit, decoder, scales=scales, flip=spec.flip_test, batch_size=batch_size
+        backend,
+        fit,
+        decoder,
+        scales=scales,
+        flip=spec.flip_test,
+        batch_size=batch_size,
+        threads=threads,
     )
 
 

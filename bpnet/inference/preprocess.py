@@ -58,6 +58,8 @@ def fit_image(image: NDArray[np.uint8], fit: InputFit, *, scale: float = 1.0) ->
     Raises:
         DataError: The image is too small or too elongated.
     """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image {image.shape} {image.dtype} must be (H, W, 3) uint8")
     height, width = image.shape[:2]
     if min(height, width) < LEAST_SIDE:
         raise DataError(
