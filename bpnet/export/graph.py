@@ -1,0 +1,118 @@
+"""ONNX graphs: what is in them, the contract they carry, how they are opened and written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+import bpnet
+from bpnet.encryption import encrypt
+from bpnet.errors import ModelError
+from bpnet.files import replacing
+from bpnet.inference.onnx_backend import FAILURES, METADATA_KEY
+from bpnet.pose.contract import ModelContract
+
+PRODUCER = "bpnet"
+
+
+def set_contract(model: onnx.ModelProto, contract: ModelContract) -> None:
+    """Write ``contract`` into the metadata of ``model``, in place of any that is there."""
+    model.producer_name = PRODUCER
+    model.producer_version = bpnet.__version__
+    onnx.helper.set_model_props(
+        model,
+        {
+            METADATA_KEY: json.dumps(contract.to_dict(), sort_keys=True),
+            "producer": f"{PRODUCER} {bpnet.__version__}",
+        },
+    )
+
+
+def get_contract(model: onnx.ModelProto) -> ModelContract | None:
+    """The contract that ``model`` carries, if it carries one."""
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            return ModelContract.from_dict(json.loads(entry.value))
+    return None
+
+
+def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """The constant tensors of the graph, by name."""
+    return {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+
+
+def consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each tensor."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """The node that writes each tensor."""
+    return {name: node for node in model.graph.node for name in node.output}
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """A copy of ``model`` whose outputs are the tensors ``names``, whatever their shapes."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    inputs = {one.name for one in copy.graph.input}
+    del copy.graph.output[:]
+    for name in names:
+        if name in inputs:
+            raise ValueError(f"{name} is an input of the graph, not a tensor that it computes")
+        copy.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        )
+    return copy
+
+
+def open_session(model: onnx.ModelProto, *, threads: int = 0) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU, for ``model``. Zero threads: one for every core.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except FAILURES as error:
+        raise ModelError(f"ONNX Runtime cannot run the exported graph: {error}") from error
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, *, key: str | None = None) -> None:
+    """Check ``model`` and write it to ``path``, encrypted where a ``key`` is given.
+
+    Raises:
+        DataError: The file cannot be written.
+        ModelError: The graph is not sound ONNX.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the graph for {path} is not sound ONNX: {error}") from error
+    data = model.SerializeToString(deterministic=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data if key is None else encrypt(data, key))
+
+
+def rename_tensors(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Rename tensors everywhere in the graph: nodes, constants, inputs and outputs."""
+    for node in model.graph.node:
+        for tensors in (node.input, node.output):
+            for index, name in enumerate(tensors):
+                tensors[index] = names.get(name, name)
+    for declared in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+        declared.name = names.get(declared.name, declared.name)
+    del model.graph.value_info[:]
