@@ -1,0 +1,65 @@
+"""Photos as network inputs, for calibration and for comparing an export with what was trained."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.errors import DataError
+from bpnet.inference.preprocess import InputFit, fit_image
+from bpnet.inference.sources import list_images, read_image
+from bpnet.pose.contract import ModelContract
+
+
+def choose_images(folder: Path, count: int) -> list[Path]:
+    """``count`` images of ``folder``, evenly spaced over its sorted names: always the same ones.
+
+    Raises:
+        DataError: The folder is not there, or holds fewer images.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is not a folder; give one with {count} photos like those that the network "
+            "will see"
+        )
+    found = list_images(folder, input_type="dir").paths
+    if len(found) < count:
+        raise DataError(
+            f"{folder} holds {len(found)} images, but {count} are asked for; add images or ask "
+            "for fewer"
+        )
+    return [found[index * len(found) // count] for index in range(count)]
+
+
+def read_fitted(paths: Iterable[Path], *, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """The images (height, width, 3) uint8 RGB, padded as inference does (``pad_image_input``)."""
+    fit = InputFit(height=height, width=width, mode="pad_image_input", multiple=1)
+    for path in paths:
+        yield fit_image(read_image(path), fit).image
+
+
+def drawn_images(count: int, *, height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Images of soft random blobs, the same every time, for where no photos are given."""
+    generator = np.random.default_rng(0)
+    coarse = (max(2, height // 32), max(2, width // 32), 3)
+    return [
+        np.asarray(
+            cv2.resize(
+                generator.integers(0, 256, coarse, dtype=np.uint8),
+                (width, height),
+                interpolation=cv2.INTER_LINEAR,
+            ),
+            dtype=np.uint8,
+        )
+        for _ in range(count)
+    ]
+
+
+def normalise(image: NDArray[np.uint8], contract: ModelContract) -> NDArray[np.float32]:
+    """An image (H, W, 3) uint8 RGB as the network's input tensor, without its batch axis."""
+    ordered = image[..., ::-1] if contract.channel_order == "bgr" else image
+    values = ordered.astype(np.float32) * (1 / np.asarray(contract.image_scale)).astype(np.float32)
+    values -= np.asarray(contract.image_offset, np.float32)
+    return np.ascontiguousarray(values.transpose(2, 0, 1) if contract.layout == "nchw" else values)
