@@ -1,0 +1,143 @@
+"""Writing Quantize/Dequantize nodes into an ONNX graph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bpnet.errors import ModelError
+from bpnet.export.graph import constants, consumers, producers
+
+LEVELS = 127  # int8 steps on either side of zero
+SMALLEST = float(np.finfo(np.float16).tiny)  # range of a tensor of zeros: something to divide by
+
+helper = onnx.helper
+
+
+@dataclass
+class QdqWriter:
+    """A graph that is being quantised; new nodes and constants gather until ``finish``."""
+
+    model: onnx.ModelProto
+    ranges: Mapping[str, float]
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    dequantised: dict[tuple[str, float], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.weights = constants(self.model)
+        self.readers = consumers(self.model)
+        self.writers = producers(self.model)
+
+    def scale(self, tensor: str) -> np.float32:
+        """The step of an activation, from the table."""
+        if tensor not in self.ranges:
+            raise ModelError(
+                f"the table of ranges has no {tensor}: it was made from another model; "
+                "calibrate again"
+            )
+        return np.float32(max(self.ranges[tensor], SMALLEST) / LEVELS)
+
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
+        """Add a constant to the graph; returns its name."""
+        tensor = onnx.numpy_helper.from_array(np.asarray(value), name)
+        self.model.graph.initializer.append(tensor)
+        return name
+
+    def pair(self, tensor: str, *, zero: np.generic, scale: np.float32 | None = None) -> str:
+        """Quantise and dequantise ``tensor``, once for every scale; returns the new tensor."""
+        step = self.scale(tensor) if scale is None else scale
+        known = self.dequantised.get((tensor, float(step)))
+        if known is not None:
+            return known
+        count = sum(name == tensor for name, _ in self.dequantised)
+        stem = tensor if count == 0 else f"{tensor}.{count + 1}"
+        scale_name = self.constant(f"{stem}.scale", step)
+        zero_name = self.constant(f"{stem}.zero_point", zero)
+        for kind, source, target in (
+            ("QuantizeLinear", tensor, f"{stem}/Quantized"),
+            ("DequantizeLinear", f"{stem}/Quantized", f"{stem}/Dequantized"),
+        ):
+            self.nodes.append(
+                helper.make_node(
+                    kind, [source, scale_name, zero_name], [target], name=f"{stem}/{kind}"
+                )
+            )
+        self.dequantised[(tensor, float(step))] = f"{stem}/Dequantized"
+        return f"{stem}/Dequantized"
+
+    def finish(self) -> None:
+        """Put the new nodes in, every node behind those it reads."""
+        _sort_nodes(self.model, self.nodes)
+        _drop_unused_constants(self.model)
+
+    def dequantised_constant(
+        self, name: str, values: NDArray[Any], scales: NDArray[np.float32]
+    ) -> str:
+        """Add integers ``values`` (O, ...) and the node that scales them, a channel each (O,)."""
+        quantised = self.constant(f"{name}.quantized", values)
+        return self._dequantise_channels(name, quantised, scales, values.dtype)
+
+    def channel_pair(self, name: str, scales: NDArray[np.float32]) -> str:
+        """Quantise and dequantise the float constant ``name`` (O, ...), a scale a channel (O,)."""
+        zero = np.zeros(len(scales), np.int8)
+        inputs = [name, f"{name}.scale", f"{name}.zero_point"]
+        target = f"{name}/Quantized"
+        self.nodes.append(
+            helper.make_node(
+                "QuantizeLinear", inputs, [target], name=f"{name}/QuantizeLinear", axis=0
+            )
+        )
+        return self._dequantise_channels(name, target, scales, zero.dtype)
+
+    def _dequantise_channels(
+        self, name: str, source: str, scales: NDArray[np.float32], kind: np.dtype[Any]
+    ) -> str:
+        scale_name = self.constant(f"{name}.scale", scales)
+        zero_name = self.constant(f"{name}.zero_point", np.zeros(len(scales), kind))
+        target = f"{name}/Dequantized"
+        self.nodes.append(
+            helper.make_node(
+                "DequantizeLinear",
+                [source, scale_name, zero_name],
+                [target],
+                name=f"{name}/DequantizeLinear",
+                axis=0,
+            )
+        )
+        return target
+
+
+def weight_scales(weight: NDArray[Any]) -> NDArray[np.float32]:
+    """The step of each output channel (O,) of a kernel (O, I, kh, kw)."""
+    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    return np.asarray(np.maximum(largest, SMALLEST) / LEVELS, dtype=np.float32)
+
+
+def _sort_nodes(model: onnx.ModelProto, added: list[onnx.NodeProto]) -> None:
+    waiting = [*model.graph.node, *added]
+    known = {one.name for one in (*model.graph.input, *model.graph.initializer)} | {""}
+    ordered: list[onnx.NodeProto] = []
+    while waiting:
+        blocked = []
+        for node in waiting:
+            if known.issuperset(node.input):
+                known.update(node.output)
+                ordered.append(onnx.NodeProto.FromString(node.SerializeToString()))
+            else:
+                blocked.append(node)
+        if len(blocked) == len(waiting):
+            raise ValueError(f"{blocked[0].name} reads a tensor that nothing writes")
+        waiting = blocked
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+
+
+def _drop_unused_constants(model: onnx.ModelProto) -> None:
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [one for one in model.graph.initializer if one.name in used]
+    copies = [onnx.TensorProto.FromString(one.SerializeToString()) for one in kept]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(copies)
