@@ -92,8 +92,10 @@ class TrainingRun:
             self._loop(batches, targets, line)
         except (KeyboardInterrupt, SystemExit):
             line.close()
-            checkpoint = self._save(f"model.step-{self.step}")
-            logger.warning("Interrupted; %s resumes the training", checkpoint.model)
+            checkpoint = newest_checkpoint(self.folder)
+            if checkpoint is None or checkpoint.step != self.step:
+                checkpoint = self._save(f"model.step-{self.step}")
+            logger.warning("Interrupted: the same command goes on from %s", checkpoint.model)
             raise
         finally:
             line.close()

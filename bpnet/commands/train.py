@@ -1,0 +1,210 @@
+"""``bpnet train``: train a network, or go on training one."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpnet.commands.options import (
+    add_key,
+    add_launcher_options,
+    add_log_level,
+    add_results,
+    add_spec_options,
+    print_dry_run,
+    read_key,
+)
+from bpnet.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from bpnet.commands.status import StatusWriter
+    from bpnet.pose.skeleton import Skeleton
+    from bpnet.spec.dataset import DatasetSpec
+    from bpnet.spec.train import BpNetTrainer
+    from bpnet.training.loop import Validate
+
+logger = logging.getLogger(__name__)
+
+STRIDE = 8  # input pixels a map cell of the network
+
+EPILOG = """examples:
+  bpnet train -e bpnet_train.yaml -r results
+  bpnet train -e bpnet_train.yaml -r results --set dataloader.batch_size=4 --set num_epoch=10
+  bpnet train -e bpnet_train.yaml -r results --max_minutes 30
+  bpnet train -e bpnet_train.yaml --dry_run
+
+writes model.epoch-N.keras with the training's state beside it, bpnet_model.keras at the end (.tlt
+with a key), results.csv, curves.png, TensorBoard events and experiment_spec.yaml. The same command
+in the same folder resumes, also after Ctrl-C, which saves where it stands."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "-e",
+        "--experiment_spec_file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="training spec",
+    )
+    parser.add_argument(
+        "--max_minutes",
+        type=_minutes,
+        default=None,
+        metavar="M",
+        help="end after M minutes if the epochs are not done by then; the learning rate follows "
+        "the clock, so that it has come down by the end (validation at the end comes on top)",
+    )
+    add_results(parser)
+    add_key(parser)
+    add_spec_options(parser)
+    add_log_level(parser)
+    add_launcher_options(parser, used=("gpus", "gpu_index", "use_amp"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; the results folder is that of -r, else the spec's ``checkpoint_dir``."""
+    from bpnet.commands.status import status
+    from bpnet.spec.reader import read_spec
+    from bpnet.spec.train import BpNetTrainer
+
+    spec = read_spec(args.experiment_spec_file, BpNetTrainer, args.overrides)
+    skeleton = check_spec(spec)
+    if args.dry_run:
+        print_dry_run(spec)
+        print(describe(spec, skeleton, read_key(args) or spec.key))
+        return ExitCode.DONE
+    results_dir = args.results_dir or (Path(spec.checkpoint_dir) if spec.checkpoint_dir else None)
+    if results_dir is None:
+        raise SpecError("no results folder: give -r, or checkpoint_dir in the spec")
+    with status(results_dir, "train") as write:
+        final = _train(args, spec, skeleton, results_dir, write)
+    print(final)
+    return ExitCode.DONE
+
+
+def _train(
+    args: argparse.Namespace,
+    spec: "BpNetTrainer",
+    skeleton: "Skeleton",
+    results_dir: Path,
+    write: "StatusWriter",
+) -> Path:
+    """Read what else there is to read, then train."""
+    from bpnet.training.devices import choose_gpu
+    from bpnet.training.trainer import train
+
+    choose_gpu(args.gpus, args.gpu_index)
+    datasets = read_datasets(spec)
+
+    def report(row: dict[str, float]) -> None:
+        measures: dict[str, float] = {n: row[n] for n in ("ap", "ap50") if n in row}
+        write(
+            message=f"Epoch {row['epoch']:.0f}/{spec.num_epoch}",
+            kpi=measures or None,
+            graphical={"loss": row["loss"], "learning_rate": row["learning_rate"]},
+            epoch=int(row["epoch"]),
+            max_epoch=spec.num_epoch,
+        )
+
+    return train(
+        spec,
+        skeleton=skeleton,
+        datasets=datasets,
+        results_dir=results_dir,
+        key=read_key(args) or spec.key,
+        use_amp=args.use_amp,
+        validate=_validation(spec, skeleton, datasets),
+        max_minutes=args.max_minutes,
+        on_epoch=report,
+    )
+
+
+def check_spec(spec: "BpNetTrainer") -> "Skeleton":
+    """The skeleton of the spec, if network, maps and data fit it.
+
+    Raises:
+        SpecError: They do not.
+        DataError: A record file is missing.
+    """
+    from bpnet.pose.skeleton import Skeleton
+    from bpnet.training.plan import find_records
+
+    loader = spec.dataloader
+    skeleton = Skeleton.load(Path(loader.pose_config.pose_config_path))
+    for key, found, expected, why in (
+        ("heat_channels", spec.model.heat_channels, skeleton.heatmap_channels, "keypoints + 1"),
+        ("paf_channels", spec.model.paf_channels, skeleton.paf_channels, "twice its limbs"),
+    ):
+        if found != expected:
+            raise SpecError(
+                f"model.{key} is {found}, but the skeleton {skeleton.name} "
+                f"({loader.pose_config.pose_config_path}) needs {expected}: {why}"
+            )
+    dims = loader.image_config.image_dims
+    if dims.height % STRIDE or dims.width % STRIDE:
+        raise SpecError(
+            f"image_dims are {dims.height} x {dims.width}; both must be multiples of {STRIDE}"
+        )
+    cells = [dims.height // STRIDE, dims.width // STRIDE]
+    if loader.pose_config.target_shape != cells:
+        raise SpecError(
+            f"pose_config.target_shape is {loader.pose_config.target_shape}; "
+            f"for images of {dims.height} x {dims.width} it must be {cells}"
+        )
+    if not loader.dataset_config.dataset_specs:
+        raise SpecError("dataset_config.dataset_specs is empty; name a dataset spec file")
+    find_records(loader.dataset_config)
+    return skeleton
+
+
+def read_datasets(spec: "BpNetTrainer") -> "dict[str, DatasetSpec]":
+    """The dataset spec of each name under ``dataset_specs``."""
+    from bpnet.spec.dataset import DatasetSpec
+    from bpnet.spec.reader import read_spec
+
+    files = spec.dataloader.dataset_config.dataset_specs
+    return {name: read_spec(Path(path), DatasetSpec) for name, path in files.items()}
+
+
+def _validation(
+    spec: "BpNetTrainer", skeleton: "Skeleton", datasets: "dict[str, DatasetSpec]"
+) -> "Validate | None":
+    """The validation on the first dataset's test data, as the spec's inference spec says."""
+    from bpnet.spec.inference import InferenceSpec
+    from bpnet.spec.reader import read_spec
+    from bpnet.training.trainer import contract_of
+    from bpnet.training.validation import build_validation
+
+    if spec.inference_spec:
+        inference = read_spec(Path(spec.inference_spec), InferenceSpec)
+    else:
+        dims = spec.dataloader.image_config.image_dims
+        inference = InferenceSpec(input_shape=[dims.height, dims.width])
+    first = next(iter(datasets.values()))
+    return build_validation(first, contract_of(spec, skeleton), inference=inference)
+
+
+def describe(spec: "BpNetTrainer", skeleton: "Skeleton", key: str | None) -> str:
+    """Parameters and cost of the network, as a comment below the spec."""
+    from bpnet.model.description import describe_network
+    from bpnet.training.start import build_or_load
+
+    dims = spec.dataloader.image_config.image_dims
+    model = build_or_load(spec, None, skeleton=skeleton, key=key)
+    network = describe_network(model, dims.height, dims.width)
+    return (
+        f"# network: {network.parameters:,} parameters ({network.trainable_parameters:,} trained), "
+        f"{network.gflops:.1f} GFLOPs an image of {dims.height} x {dims.width}, "
+        f"receptive field {network.receptive_field} pixels"
+    )
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected more than 0 minutes, found {text}")
+    return minutes
