@@ -1,0 +1,92 @@
+#include "assembly.h"
+
+#include <algorithm>
+
+namespace bpnet {
+namespace {
+
+bool better(const Connection &a, const Connection &b) {
+    if (a.score != b.score) return a.score > b.score;
+    if (a.limb != b.limb) return a.limb < b.limb;
+    return a.start != b.start ? a.start < b.start : a.end < b.end;
+}
+
+class Assembly {
+  public:
+    Assembly(std::size_t keypoints, std::vector<std::int32_t> &person, People &people)
+        : keypoints_(keypoints), person_(person), people_(people) {}
+
+    void join(const Connection &connection, Limb limb) {
+        const std::int32_t first = person_[connection.start];
+        const std::int32_t second = person_[connection.end];
+        if (first < 0 && second < 0) {
+            const std::int32_t person = start_person();
+            add(person, limb.start, connection.start, 0);
+            add(person, limb.end, connection.end, connection.score);
+        } else if (first < 0) {
+            add(second, limb.start, connection.start, connection.score);
+        } else if (second < 0) {
+            add(first, limb.end, connection.end, connection.score);
+        } else if (first != second) {
+            merge(static_cast<std::size_t>(first), static_cast<std::size_t>(second),
+                  connection.score);
+        }
+    }
+
+  private:
+    std::int32_t start_person() {
+        people_.peak.resize(people_.peak.size() + keypoints_, -1);
+        people_.size.push_back(0);
+        people_.limb_score.push_back(0);
+        return static_cast<std::int32_t>(people_.size.size() - 1);
+    }
+
+    void add(std::int32_t person, std::size_t keypoint, std::uint32_t peak, float score) {
+        const auto p = static_cast<std::size_t>(person);
+        std::int32_t &slot = people_.peak[p * keypoints_ + keypoint];
+        if (slot >= 0) return;
+        slot = static_cast<std::int32_t>(peak);
+        person_[peak] = person;
+        ++people_.size[p];
+        people_.limb_score[p] += score;
+    }
+
+    void merge(std::size_t into, std::size_t from, float score) {
+        std::int32_t *kept = people_.peak.data() + into * keypoints_;
+        std::int32_t *gone = people_.peak.data() + from * keypoints_;
+        for (std::size_t k = 0; k < keypoints_; ++k) {
+            if (kept[k] >= 0 && gone[k] >= 0) return;
+        }
+        for (std::size_t k = 0; k < keypoints_; ++k) {
+            if (gone[k] < 0) continue;
+            kept[k] = gone[k];
+            person_[static_cast<std::size_t>(gone[k])] = static_cast<std::int32_t>(into);
+            gone[k] = -1;
+        }
+        people_.size[into] += people_.size[from];
+        people_.size[from] = 0;
+        people_.limb_score[into] += people_.limb_score[from] + score;
+    }
+
+    std::size_t keypoints_;
+    std::vector<std::int32_t> &person_;  // of each peak, -1 for none
+    People &people_;
+};
+
+}  // namespace
+
+void assemble_people(std::vector<Connection> &connections, const PeakList &peaks,
+                     const std::vector<Limb> &limbs, std::vector<std::int32_t> &person,
+                     People &people) {
+    people.peak.clear();
+    people.size.clear();
+    people.limb_score.clear();
+    person.assign(peaks.peaks.size(), -1);
+    std::sort(connections.begin(), connections.end(), better);
+    Assembly assembly(peaks.first.size() - 1, person, people);
+    for (const Connection &connection : connections) {
+        assembly.join(connection, limbs[connection.limb]);
+    }
+}
+
+}  // namespace bpnet

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "map_view.h"
+#include "peaks.h"
+#include "settings.h"
+
+namespace bpnet {
+
+// A limb runs from one keypoint to another; its field lies in PAF channels 2l (x) and 2l + 1 (y).
+struct Limb {
+    std::size_t start;
+    std::size_t end;
+};
+
+// A limb that may join two peaks (indices into PeakList::peaks).
+struct Connection {
+    float score;
+    std::uint32_t limb;
+    std::uint32_t start;
+    std::uint32_t end;
+};
+
+// Where the cells of the PAFs lie among those of the heatmaps: paf = heatmap * scale + shift.
+struct PafGrid {
+    float scale;
+    float shift;
+    float longest;  // PAF cells; longer limbs lose score
+};
+
+// Appends the connections of limb `index` that its field supports, between all pairs of peaks.
+void find_connections(const MapView &pafs, const PafGrid &grid, const PeakList &peaks, Limb limb,
+                      std::size_t index, const Settings &settings,
+                      std::vector<Connection> &connections);
+
+}  // namespace bpnet
