@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from exported_network import CONTRACT, HEIGHT, WIDTH, photos, small_network
+from exported_network import CONTRACT, HEIGHT, SKELETON, WIDTH, photos, small_network
 
 from bpnet.cli import main
 from bpnet.encryption import decrypt
@@ -186,6 +186,33 @@ def test_with_a_key_the_output_is_encrypted(model_path, tmp_path):
     exported = onnx.load_from_string(decrypt(output.read_bytes(), "secret"))
     assert get_contract(exported).skeleton == CONTRACT.skeleton
     assert open_backend(output, key="secret").contract.height == HEIGHT
+
+
+SPEC = """__class_name__: BpNetTrainer
+dataloader:
+  pose_config: {{pose_config_path: {skeleton}}}
+  dataset_config:
+    root_data_path: data
+    train_records_folder_path: data
+    train_records_path: [records]
+    dataset_specs: {{coco: coco.json}}
+  normalization_params: {{image_scale: [128.0, 128.0, 128.0], image_offset: [1.0, 1.0, 1.0]}}
+"""
+
+
+def test_a_model_that_says_nothing_needs_its_training_spec(network, tmp_path, capsys):
+    model_path = save_model(network, tmp_path / "silent.keras", None)
+    arguments = ["-m", str(model_path), "-o", str(tmp_path / "x.onnx"), *SIZE]
+    assert main(["export", *arguments]) == 1
+    assert "give its training spec with -e" in capsys.readouterr().err
+    skeleton = {"keypoints": list(SKELETON.keypoints), "skeleton": [[1, 2], [1, 3], [1, 4]]}
+    (tmp_path / "four.json").write_text(json.dumps({"categories": [skeleton]}))
+    spec = tmp_path / "train.yaml"
+    spec.write_text(SPEC.format(skeleton=tmp_path / "four.json"))
+    assert main(["export", *arguments, "-e", str(spec)]) == 0
+    contract = open_backend(tmp_path / "x.onnx").contract
+    assert (contract.image_scale, contract.image_offset) == ((128.0,) * 3, (1.0,) * 3)
+    assert contract.skeleton.limbs == SKELETON.limbs
 
 
 def test_int8_without_photos_is_an_error(model_path, tmp_path, capsys):

@@ -118,6 +118,15 @@ def test_attention_is_quantised_too():
             assert np.abs(found - expected).mean() < 0.02 * np.abs(expected).max()
 
 
+def test_a_graph_of_a_fixed_batch_can_be_calibrated():
+    graph, _ = to_onnx(small_network(), CONTRACT, height=HEIGHT, width=WIDTH, batch=2)
+    image = normalise(photos(1)[0], CONTRACT)
+    table = make_ranges(collect_histograms(graph, [image], ranged_tensors(graph)), "max")
+    session = open_session(quantise(graph, table, form="onnxruntime"))
+    pafs, _ = session.run(None, {"input_1:0": np.stack([image, image])})
+    assert np.array_equal(pafs[0], pafs[1])
+
+
 def test_a_table_of_another_model_is_refused(float_graph, ranges):
     short = {name: value for name, value in ranges.items() if "block_3a" not in name}
     with pytest.raises(ModelError, match=r"the table of ranges has no .*block_3a"):

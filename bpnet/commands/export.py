@@ -101,6 +101,8 @@ def _export(
         photos = choose_images(args.cal_image_dir, args.batches * args.batch_size)
         calibration = Calibration(photos, args.calibration_method)
     model, carried = load_model(args.model, key=key)
+    if carried is not None and args.experiment_spec is not None:
+        logger.info("-e is not needed: %s says its skeleton and normalisation", args.model)
     contract = carried or _described(args, model)
     height, width = _input_size(args, contract)
     images = _verification_images(args, height=height, width=width)
@@ -143,7 +145,8 @@ def _described(args: argparse.Namespace, model: "keras.Model") -> "ModelContract
     spec = read_spec(args.experiment_spec, BpNetTrainer)
     skeleton = Skeleton.load(Path(spec.dataloader.pose_config.pose_config_path))
     contract = contract_of(spec, skeleton, parameters=int(model.count_params()))
-    return dataclasses.replace(contract, paf_cell_corners=True)  # only TAO's own files say nothing
+    from_tao = args.model.suffix in (".hdf5", ".h5")
+    return dataclasses.replace(contract, paf_cell_corners=from_tao)
 
 
 def _input_size(args: argparse.Namespace, contract: "ModelContract") -> tuple[int, int]:

@@ -60,11 +60,14 @@ def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy of ``model`` whose outputs are the tensors ``names``, whatever their shapes."""
+    """A copy of ``model`` with the tensors ``names`` as outputs, for any number of images a run."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     inputs = {one.name for one in copy.graph.input}
+    for declared in copy.graph.input:
+        declared.type.tensor_type.shape.dim[0].dim_param = "batch"
     del copy.graph.output[:]
+    del copy.graph.value_info[:]
     for name in names:
         if name in inputs:
             raise ValueError(f"{name} is an input of the graph, not a tensor that it computes")

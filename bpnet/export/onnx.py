@@ -5,6 +5,7 @@ float32 ``pixels / image_scale - image_offset``.
 """
 
 import dataclasses
+import gc
 import re
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def _convert(
     function = tf.function(forward, input_signature=signature)
     exported: onnx.ModelProto
     exported, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    gc.collect()  # tf2onnx leaves some fifty copies of the weights in reference cycles
     return exported
 
 
