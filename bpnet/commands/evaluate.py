@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         images_folder = root / section.images_root_dir_path
         result = _validate(predictor, dataset, images_folder, limit=args.limit)
         _write_results(results_dir, predictor, result, dataset, images_folder, spec, category.id)
-        write_status(kpi=result.metrics.kpi())
+        write_status(kpi={**result.metrics.kpi(), **_milliseconds(predictor)})
         if result.failures:
             said = f"{len(result.failures)} images could not be used."
             write_status(status="FAILURE", message=said)
@@ -167,9 +167,17 @@ def _print_results(result: "ValidationResult", predictor: "Predictor", results_d
     print(f"Keypoints of {len(result.persons)} images")
     for line in result.metrics.lines():
         print(line)
-    seconds = predictor.seconds
-    network, decode = (1000 * each / seconds.images for each in (seconds.network, seconds.decode))
-    print(f"ms an image: network {network:.1f}, decoding {decode:.2f}")
+    spent = _milliseconds(predictor)
+    print(f"ms an image: network {spent['network_ms']:.1f}, decoding {spent['decode_ms']:.2f}")
     print(f"results: {results_dir}")
     if result.failures:
         logger.error("%s images could not be used and are left out", len(result.failures))
+
+
+def _milliseconds(predictor: "Predictor") -> dict[str, float]:
+    """What an image has cost so far, on average."""
+    seconds = predictor.seconds
+    return {
+        "network_ms": 1000 * seconds.network / seconds.images,
+        "decode_ms": 1000 * seconds.decode / seconds.images,
+    }

@@ -1,0 +1,262 @@
+"""``bpnet quickstart``: every command, one after the other, on drawn people."""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bpnet.commands.options import add_log_level
+from bpnet.errors import DataError, ExitCode
+
+EPILOG = """examples:
+  bpnet quickstart -r quickstart
+  bpnet quickstart -r quickstart --minutes 30
+
+draws a dataset, writes the spec files, then runs bpnet dataset_convert, train, evaluate, prune,
+train (again), export and inference, each printed as a command line that also works alone. It ends
+with one table, report.html and results.json in the folder of -r. Training takes --minutes in all,
+the rest about four minutes on two cores."""
+
+MINUTES = 9.0
+RETRAIN_SHARE = 0.3  # of the training time
+TARGET_PARAMETERS = 0.55  # part of the parameters that pruning leaves at most
+TRAIN_IMAGES = 2400
+TEST_IMAGES, CALIBRATION_IMAGES = 160, 100  # at most; no more than are drawn to train on
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table.
+
+    Attributes:
+        variant: trained, pruned, retrained or onnx_<precision>.
+        parameters: of the network.
+        bytes: of the model file.
+        ap: COCO AP on the drawn people that were not trained on.
+        ap50: at OKS 0.5.
+        ms_per_image: network and decoder.
+        generator: version of the drawn people; figures compare within one.
+    """
+
+    variant: str
+    parameters: int
+    bytes: int
+    ap: float
+    ap50: float
+    ms_per_image: float
+    generator: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "-r",
+        "--results_dir",
+        type=Path,
+        default=Path("quickstart"),
+        metavar="DIR",
+        help="folder of everything that the command writes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=_minutes,
+        default=MINUTES,
+        metavar="M",
+        help="training time, retraining included (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--images",
+        type=_at_least_one,
+        default=TRAIN_IMAGES,
+        metavar="N",
+        help="pictures drawn to train on (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the command lines, run nothing"
+    )
+    add_log_level(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the flow; the first command that fails ends it, with its exit code."""
+    root = args.results_dir
+    commands = _command_lines(root, args.minutes, args.images)
+    if args.dry_run:
+        print("\n".join(shlex.join(["bpnet", *command]) for command in commands))
+        return ExitCode.DONE
+    started = time.monotonic()
+    _start_afresh(root)
+    _draw(root, args.images, args.seed)
+    code = _run_all(commands)
+    if code != ExitCode.DONE:
+        return code
+    variants = _collect(root)
+    _finish(root, variants, minutes=(time.monotonic() - started) / 60)
+    return ExitCode.DONE
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, found {text}")
+    return minutes
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text}")
+    return number
+
+
+def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
+    """Every command of the flow, as typed after ``bpnet``."""
+    specs, models = root / "specs", root / "models"
+    dataset, inference = str(specs / "dataset.json"), str(specs / "inference.yaml")
+    trained = root / "train" / "bpnet_model.keras"
+    pruned = root / "pruned" / "bpnet_model.keras"
+    retrained = root / "retrain" / "bpnet_model.keras"
+
+    def train(spec: str, results: str, share: float) -> list[str]:
+        return [
+            "train", "-e", str(specs / f"{spec}.yaml"), "-r", str(root / results),
+            "--max_minutes", f"{minutes * share:.2f}",
+        ]  # fmt: skip
+
+    def evaluate(name: str, model: Path) -> list[str]:
+        results = str(root / "evaluate" / name)
+        return [
+            "evaluate", "-i", inference, "-m", str(model), "-d", dataset, "-r", results,
+        ]  # fmt: skip
+
+    def export(precision: str) -> list[str]:
+        command = [
+            "export", "-m", str(retrained), "-o", str(models / f"{precision}.onnx"),
+            "-e", str(specs / "retrain.yaml"), "-d", "192,256,3", "--data_type", precision,
+        ]  # fmt: skip
+        if precision == "int8":
+            command += ["--cal_image_dir", str(root / "data" / "train")]
+            command += ["--batches", str(min(CALIBRATION_IMAGES, images))]
+        return command
+
+    convert = ["dataset_convert", "-d", dataset, "--generate_masks"]
+    return [
+        [*convert, "-m", "train", "-o", str(root / "records" / "train")],
+        [*convert, "-m", "test", "-o", str(root / "records" / "test")],
+        train("train", "train", 1 - RETRAIN_SHARE),
+        evaluate("trained", trained),
+        ["prune", "-m", str(trained), "-o", str(pruned), "--target_params", str(TARGET_PARAMETERS)],
+        evaluate("pruned", pruned),
+        train("retrain", "retrain", RETRAIN_SHARE),
+        evaluate("retrained", retrained),
+        *[export(precision) for precision in PRECISIONS],
+        *[evaluate(f"onnx_{name}", models / f"{name}.onnx") for name in PRECISIONS],
+        [
+            "inference", "-i", inference, "-m", str(models / "int8.onnx"),
+            "--input_type", "dir", "--input", str(root / "data" / "val"),
+            "--results_dir", str(root / "inference"), "--dump_visualizations",
+        ],
+    ]  # fmt: skip
+
+
+def _start_afresh(root: Path) -> None:
+    """Make the folder. One that a quickstart left is refused: training would resume, not start.
+
+    Raises:
+        DataError: It cannot be written, or holds an earlier quickstart.
+    """
+    from bpnet.files import make_folder
+
+    make_folder(root)
+    if (root / "train").exists():
+        raise DataError(
+            f"{root} holds an earlier quickstart: delete it, or choose another folder with -r"
+        )
+
+
+def _draw(root: Path, images: int, seed: int) -> None:
+    """Draw the people and write the specs."""
+    from tqdm import tqdm
+
+    from bpnet.commands.quickstart_specs import write_specs
+    from bpnet.data.rendered import render_dataset
+
+    for split, count in (("train", images), ("val", min(TEST_IMAGES, images))):
+        drawing = render_dataset(root / "data", split=split, images=count, seed=seed)
+        for _ in tqdm(drawing, total=count, desc=f"drawing {split}", unit="image", file=sys.stderr):
+            pass
+    write_specs(root, seed=seed)
+
+
+def _run_all(commands: list[list[str]]) -> int:
+    from bpnet.cli import main
+
+    for number, command in enumerate(commands, start=1):
+        print(f"\n[{number}/{len(commands)}] {shlex.join(['bpnet', *command])}", flush=True)
+        code = main(command)
+        if code != ExitCode.DONE:
+            print(f"bpnet quickstart: that command failed with exit code {code}", file=sys.stderr)
+            return code
+    return ExitCode.DONE
+
+
+def _collect(root: Path) -> list[Variant]:
+    """The table's rows, from the files that the commands wrote."""
+    from bpnet.data.rendered import GENERATOR_VERSION
+    from bpnet.model.files import load_model
+
+    files = {
+        "trained": root / "train" / "bpnet_model.keras",
+        "pruned": root / "pruned" / "bpnet_model.keras",
+        "retrained": root / "retrain" / "bpnet_model.keras",
+        **{f"onnx_{name}": root / "models" / f"{name}.onnx" for name in PRECISIONS},
+    }
+    parameters: dict[str, int] = {}
+    rows = []
+    for name, path in files.items():
+        if path.suffix == ".keras":
+            parameters[name] = load_model(path)[0].count_params()
+        figures = _figures(root / "evaluate" / name / "status.json")
+        rows.append(
+            Variant(
+                variant=name,
+                parameters=parameters[name if name in parameters else "retrained"],
+                bytes=path.stat().st_size,
+                ap=figures["AP_0.50:0.95_all"],
+                ap50=figures["AP_0.5"],
+                ms_per_image=figures["network_ms"] + figures["decode_ms"],
+                generator=GENERATOR_VERSION,
+            )
+        )
+    return rows
+
+
+def _figures(status_file: Path) -> dict[str, float]:
+    """The figures of merit in an evaluation's ``status.json``."""
+    lines = [json.loads(line) for line in status_file.read_text().splitlines()]
+    kpi: dict[str, float] = [line["kpi"] for line in lines if "kpi" in line][-1]
+    return kpi
+
+
+def _finish(root: Path, variants: list[Variant], *, minutes: float) -> None:
+    """Print the table and write ``results.json`` and ``report.html``."""
+    from bpnet.commands.quickstart_report import HEADER, rows_of, write_report
+    from bpnet.files import replacing
+
+    with replacing(root / "results.json") as temporary:
+        temporary.write_text(json.dumps([asdict(variant) for variant in variants], indent=2) + "\n")
+    write_report(root, variants)
+    rows = rows_of(variants)
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+    print()
+    for row in (HEADER, *rows):
+        first, *numbers = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join([first.strip().ljust(widths[0]), *numbers]))
+    print(f"\n{minutes:.1f} minutes. Open {root / 'report.html'}; figures: {root / 'results.json'}")
