@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine:  make quickstart   make test
+# Each makes .venv itself. PYTHON=python3.12 picks another interpreter (3.11 or newer for training).
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+MINUTES ?=
+RESULTS ?= quickstart
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NATIVE := $(shell find bpnet/decode/csrc -type f)
+LINTED := bpnet tests benchmarks
+
+.PHONY: quickstart test check format ci-full clean
+
+quickstart: $(READY)
+	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(shell find bpnet/decode/csrc -name '*.cpp' -o -name '*.h')
+
+format: $(READY)
+	$(BIN)/ruff check --fix $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+	$(BIN)/clang-format -i $(shell find bpnet/decode/csrc -name '*.cpp' -o -name '*.h')
+
+ci-full: check test quickstart
+
+# Made anew when the dependencies or the native code change.
+$(READY): pyproject.toml $(NATIVE)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[train,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist $(RESULTS)
