@@ -3,12 +3,15 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
-from worms import SKELETON, draw_worms, run, spec_of
+from worms import CATEGORY, SKELETON, draw_worms, run, spec_of
 
+from bpnet.data.pipeline import make_batches
 from bpnet.errors import DataError, ModelError
 from bpnet.model.files import load_model
+from bpnet.spec.dataset import DatasetSpec
 from bpnet.spec.network import BpNetLiteModel
 from bpnet.spec.optimizer import (
     SoftstartAnnealingLearningRateSchedule,
@@ -50,6 +53,27 @@ def test_the_loss_falls_and_every_file_is_there(uninterrupted: Path) -> None:
         "model.epoch-4.state.npz",
         "results.csv",
     }
+
+
+def test_a_short_training_knows_its_batch_statistics(worms: Path, tmp_path: Path) -> None:
+    still = SoftstartAnnealingLearningRateSchedule(base_learning_rate=0.0, min_learning_rate=0.0)
+    spec = spec_of(worms, optimizer=WeightedMomentumOptimizer(learning_rate_schedule=still))
+    model, _ = load_model(run(spec, tmp_path))
+    datasets = {"worms": DatasetSpec(root_directory_path="", categories=[CATEGORY])}
+    batches = make_batches(
+        spec.dataloader,
+        skeleton=SKELETON,
+        datasets=datasets,
+        records=[worms / "train-fold-000-of-001"],
+        seed=spec.random_seed,
+        batch_size=4,
+        steps=8,
+    )
+    norm = model.get_layer("block_1a_bn_1")
+    before = keras.Model(model.input, norm.input)
+    seen = [before(np.float32(batch["images"]) / 256 - 0.5).numpy() for batch in batches]
+    variances = np.mean([x.var(axis=(0, 1, 2)) for x in seen], axis=0)
+    np.testing.assert_allclose(norm.moving_variance.numpy(), variances, rtol=1e-3)
 
 
 def test_tensorboard_gets_scalars(worms: Path, tmp_path: Path) -> None:

@@ -183,7 +183,9 @@ def _validation(
         inference = read_spec(Path(spec.inference_spec), InferenceSpec)
     else:
         dims = spec.dataloader.image_config.image_dims
-        inference = InferenceSpec(input_shape=[dims.height, dims.width])
+        inference = InferenceSpec(
+            input_shape=[dims.height, dims.width], keep_aspect_ratio_mode="pad_image_input"
+        )
     first = next(iter(datasets.values()))
     return build_validation(first, contract_of(spec, skeleton), inference=inference)
 

@@ -60,7 +60,9 @@ class BpNetTrainer:
     evaluator: str | None = setting(
         "TAO's evaluator.", default=None, no_effect="TAO never used it either"
     )
-    inference_spec: str | None = setting("Inference spec of the validations.", default=None)
+    inference_spec: str | None = setting(
+        "Inference spec of the validations; null: images padded to image_dims.", default=None
+    )
     key: str | None = setting(
         "Key of encrypted models; -k and --key_file are safer.", default=None, secret=True
     )
