@@ -153,3 +153,12 @@ def test_dry_run_prints_the_spec_and_stops(infer: Callable[..., tuple[int, dict,
     assert code == 0
     assert "pad_value: 7" in said
     assert not content
+
+
+def test_an_option_without_effect_is_warned_of_once(
+    infer: Callable[..., tuple[int, dict, str]], tmp_path: Path
+) -> None:
+    photo = write_spots(tmp_path / "photo.png", [((80, 50), (84, 140))])
+    code, _, said = infer("--input", photo, "--use_amp")
+    assert code == 0
+    assert said.count("--use_amp: no effect on this command") == 1

@@ -11,6 +11,7 @@ from bpnet.commands.options import (
     add_log_level,
     add_results,
     add_spec_options,
+    at_least,
     print_dry_run,
 )
 from bpnet.errors import DataError, ExitCode, SpecError
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p",
         "--num_partitions",
-        type=_whole_number,
+        type=at_least(0),
         default=1,
         metavar="N",
         help="deal the images out over N files (default: 1; 0: one, without -fold- in its name)",
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s",
         "--num_shards",
-        type=_whole_number,
+        type=at_least(0),
         default=0,
         metavar="N",
         help="cut each partition into N files (default: 0, no -shard- in the names)",
@@ -84,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j",
         "--workers",
-        type=_whole_number,
+        type=at_least(1),
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes that draw masks (default: one a core)",
@@ -124,12 +125,6 @@ def run(args: argparse.Namespace) -> int:
     for name, count in files.items():
         print(f"wrote      {name} ({count} records)")
     return _finish(plan)
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text}")
-    return int(text)
 
 
 def _read_spec(args: argparse.Namespace) -> "tuple[DatasetSpec, DataSection]":

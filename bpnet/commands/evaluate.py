@@ -13,8 +13,8 @@ from bpnet.commands.options import (
     add_log_level,
     add_results,
     add_spec_options,
+    at_least,
     print_dry_run,
-    warn_of_unused_options,
 )
 from bpnet.commands.prediction import (
     RESULTS_DIR,
@@ -22,7 +22,6 @@ from bpnet.commands.prediction import (
     open_predictor,
     persons_block,
     pose_block,
-    positive,
     read_inference_spec,
     spec_block,
     write_json,
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-d", "--dataset_spec", type=Path, required=True, metavar="FILE", help="dataset spec"
     )
     parser.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N images (default: all)"
+        "--limit", type=at_least(1), metavar="N", help="only the first N images (default: all)"
     )
     add_results(parser)
     add_key(parser)
@@ -79,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_dry_run(spec)
         return ExitCode.DONE
-    warn_of_unused_options(args)
     results_dir = args.results_dir or RESULTS_DIR
     root = Path(dataset_spec.root_directory_path)
     with status(results_dir, "evaluate") as write_status:

@@ -3,7 +3,13 @@
 import argparse
 from pathlib import Path
 
-from bpnet.commands.options import add_key, add_launcher_options, add_log_level, add_results
+from bpnet.commands.options import (
+    add_key,
+    add_launcher_options,
+    add_log_level,
+    add_results,
+    at_least,
+)
 
 STRIDE = 8  # pixels a map cell; sides of the input are multiples of it
 
@@ -128,14 +134,14 @@ def _add_int8_options(parser: argparse.ArgumentParser) -> None:
     add("--cal_image_dir", type=Path, metavar="DIR", help="photos to calibrate INT8 with")
     add(
         "--batches",
-        type=_positive,
+        type=at_least(1),
         default=10,
         metavar="N",
         help="batches of photos (default: %(default)s)",
     )
     add(
         "--batch_size",
-        type=_positive,
+        type=at_least(1),
         default=1,
         metavar="N",
         help="photos a batch (default: %(default)s)",
@@ -155,7 +161,7 @@ def _add_int8_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--verify_images",
-        type=_positive,
+        type=at_least(1),
         default=8,
         metavar="N",
         help="images that the maps are compared on (default: %(default)s)",
@@ -179,13 +185,6 @@ def _add_options_without_effect(parser: argparse.ArgumentParser) -> None:
         else:
             kind = int if name.startswith(("max_", "opt_")) else Path
             add(f"--{name}", type=kind, metavar="N" if kind is int else "FILE", help=why)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {number}")
-    return number
 
 
 def _dims(text: str) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from bpnet.commands.options import (
     add_results,
     add_spec_options,
     print_dry_run,
-    warn_of_unused_options,
 )
 from bpnet.commands.prediction import (
     RESULTS_DIR,
@@ -81,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_dry_run(spec)
         return ExitCode.DONE
-    warn_of_unused_options(args)
     if args.input is None:
         raise SpecError("--input is missing: name an image, a folder or a JSON file")
     results_dir = args.results_dir or RESULTS_DIR

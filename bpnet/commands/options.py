@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,14 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
     notes = {name: "" if name in used else " (no effect here)" for name in LAUNCHER_DEFAULTS}
     group.add_argument(
         "--gpus",
-        type=_at_least(1),
+        type=at_least(1),
         default=LAUNCHER_DEFAULTS["gpus"],
         metavar="N",
         help=f"number of GPUs to use (default: %(default)s){notes['gpus']}",
     )
     group.add_argument(
         "--gpu_index",
-        type=_at_least(0),
+        type=at_least(0),
         nargs="+",
         default=LAUNCHER_DEFAULTS["gpu_index"],
         metavar="I",
@@ -158,7 +159,9 @@ def print_dry_run(spec: Any) -> None:
     print(dump_spec(spec), end="")
 
 
-def _at_least(least: int) -> Any:
+def at_least(least: int) -> Callable[[str], int]:
+    """The argparse type of whole numbers that are not below ``least``."""
+
     def whole_number(text: str) -> int:
         number = int(text)
         if number < least:

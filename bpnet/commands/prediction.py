@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpnet.commands.options import read_key
+from bpnet.commands.options import at_least, read_key
 from bpnet.errors import ModelError, SpecError
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="model, .keras .hdf5 .tlt .onnx .etlt (default: model_path of the inference spec)",
     )
     parser.add_argument(
-        "--batch_size", type=positive, default=8, metavar="N", help="images a run (default: 8)"
+        "--batch_size", type=at_least(1), default=8, metavar="N", help="images a run (default: 8)"
     )
     parser.add_argument(
         "--threads",
-        type=positive,
+        type=at_least(1),
         metavar="N",
         help="of ONNX Runtime and the decoder (default: all cores)",
     )
@@ -182,11 +182,3 @@ def _triple(numbers: list[float], name: str) -> tuple[float, float, float]:
 def _rounded(numbers: list[float]) -> list[float]:
     """Four decimals: a float32 printed in full says more than it knows."""
     return [round(number, 4) for number in numbers]
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {number}")
-    return number

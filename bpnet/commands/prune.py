@@ -10,6 +10,7 @@ from bpnet.commands.options import (
     add_launcher_options,
     add_log_level,
     add_results,
+    at_least,
     read_key,
 )
 from bpnet.commands.status import status
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-pg",
         "--pruning_granularity",
-        type=_positive,
+        type=at_least(1),
         default=8,
         metavar="N",
         help="filters left are a multiple of N (default: %(default)s)",
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-nf",
         "--min_num_filters",
-        type=_positive,
+        type=at_least(1),
         default=16,
         metavar="N",
         help="fewest filters left in a layer (default: %(default)s)",
@@ -193,10 +194,3 @@ def _noted(contract: "ModelContract | None", result: "PruneResult") -> "ModelCon
         "pruning_threshold": f"{result.threshold:.6g}",
     }
     return dataclasses.replace(contract, extra={**contract.extra, **note})
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {number}")
-    return number
