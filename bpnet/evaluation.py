@@ -97,7 +97,7 @@ def evaluate_persons(
     if not images:
         raise DataError("the annotation file lists no images, so there is nothing to evaluate")
     truth = _load(_ground_truth(dataset, {image.id for image in images}))
-    results = _load(_with_shapes(coco_results(persons, dataset.keypoints, skeleton), truth.dataset))
+    results = _load(_with_shapes(coco_results(persons, dataset, skeleton), truth.dataset))
     evaluation = COCOeval(truth, results, "keypoints")
     evaluation.params.kpt_oks_sigmas = _sigmas(dataset.keypoints, skeleton)
     evaluation.params.imgIds = sorted(image.id for image in images)
@@ -110,10 +110,8 @@ def evaluate_persons(
 
 def coco_results(
     persons: Mapping[int, PersonKeypoints],
-    keypoints: tuple[str, ...],
+    dataset: CocoDataset,
     skeleton: Skeleton,
-    *,
-    category_id: int = 1,
 ) -> list[dict[str, Any]]:
     """COCO's results: a block a person, its ``keypoints`` in the dataset's order.
 
@@ -121,13 +119,13 @@ def coco_results(
 
     Args:
         persons: by image id, in pixels.
-        keypoints: the dataset's names.
+        dataset: the annotations.
         skeleton: of ``persons``.
-        category_id: of people in the annotation file.
 
     Raises:
         DataError: The skeleton has none of the dataset's keypoints.
     """
+    keypoints = dataset.keypoints
     columns = [
         skeleton.keypoints.index(name) if name in skeleton.keypoints else None for name in keypoints
     ]
@@ -146,7 +144,7 @@ def coco_results(
         results += [
             {
                 "image_id": image_id,
-                "category_id": category_id,
+                "category_id": dataset.category_id,
                 "keypoints": [round(value, 4) for value in row.reshape(-1).tolist()],
                 "score": float(score),
             }
@@ -170,7 +168,7 @@ def _ground_truth(dataset: CocoDataset, image_ids: set[int]) -> dict[str, Any]:
         {
             "id": number,  # pycocotools takes id 0 for "not matched"
             "image_id": image.id,
-            "category_id": 1,
+            "category_id": dataset.category_id,
             "keypoints": np.column_stack([label.xy, label.visibility]).reshape(-1).tolist(),
             "num_keypoints": label.num_keypoints,
             "bbox": label.bbox.tolist(),
@@ -186,7 +184,9 @@ def _ground_truth(dataset: CocoDataset, image_ids: set[int]) -> dict[str, Any]:
             {"id": image.id, "height": image.height, "width": image.width} for image in images
         ],
         "annotations": annotations,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(dataset.keypoints)}],
+        "categories": [
+            {"id": dataset.category_id, "name": "person", "keypoints": list(dataset.keypoints)}
+        ],
     }
 
 

@@ -45,6 +45,7 @@ def test_images_and_annotations_keep_the_order_of_the_file(tmp_path: Path) -> No
     dataset = read_coco(save(tmp_path, COCO))
 
     assert dataset.keypoints == ("nose", "tail")
+    assert dataset.category_id == 1
     assert [image.id for image in dataset.images] == [7, 3]
     assert [one.id for one in dataset.images[1].annotations] == [11, 12]
     assert dataset.images[0].annotations == ()

@@ -40,9 +40,10 @@ def write_dataset(folder: Path) -> Path:
     (folder / "labels.json").write_text(json.dumps(document))
     spec = folder / "spec.json"
     subset = {"images_root_dir_path": "images", "annotation_root_dir_path": "labels.json"}
+    category = {**CATEGORY, "id": 1}  # the annotation file's number counts
     spec.write_text(
         json.dumps(
-            {"root_directory_path": str(folder), "test_data": subset, "categories": [CATEGORY]}
+            {"root_directory_path": str(folder), "test_data": subset, "categories": [category]}
         )
     )
     return spec
@@ -87,7 +88,8 @@ def test_a_perfect_network_scores_one_and_writes_taos_files(
     np.testing.assert_allclose(coco[0]["keypoints"][:2], [84, 140], atol=1)  # bottom comes first
     kpi = json.loads((results / "status.json").read_text().splitlines()[1])["kpi"]
     assert kpi["AP_0.50:0.95_all"] == pytest.approx(1)
-    assert len(kpi) == 10
+    assert len(kpi) == 12
+    assert kpi["network_ms"] > 0
 
 
 def test_a_missing_image_is_named_and_left_out(

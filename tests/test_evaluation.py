@@ -116,19 +116,19 @@ def test_people_in_crowds_are_not_held_against_anyone() -> None:
 
 
 def test_results_are_in_the_datasets_order_with_scores() -> None:
-    (result,) = coco_results({3: found(POINTS)}, NAMES, SKELETON, category_id=4)
+    (result,) = coco_results({3: found(POINTS)}, replace(DATASET, category_id=4), SKELETON)
     assert result["keypoints"] == pytest.approx([30, 20, 0.75, 60, 22, 0.75, 45, 90, 0.75])
     assert (result["image_id"], result["category_id"]) == (3, 4)
     assert result["score"] == pytest.approx(0.9)
 
 
 def test_a_keypoint_that_the_skeleton_lacks_is_zero() -> None:
-    (result,) = coco_results({3: found(POINTS)}, (*NAMES, "tail"), SKELETON)
+    (result,) = coco_results({3: found(POINTS)}, CocoDataset((*NAMES, "tail"), ()), SKELETON)
     assert result["keypoints"][-3:] == [0, 0, 0]
 
 
 def test_strangers_and_emptiness_are_named() -> None:
     with pytest.raises(DataError, match="none of the dataset's keypoints"):
-        coco_results({}, ("tail",), SKELETON)
+        coco_results({}, CocoDataset(("tail",), ()), SKELETON)
     with pytest.raises(DataError, match="no images"):
         evaluate_persons({}, CocoDataset(NAMES, ()), SKELETON)

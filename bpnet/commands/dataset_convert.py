@@ -19,7 +19,7 @@ from bpnet.errors import DataError, ExitCode, SpecError
 if TYPE_CHECKING:
     from bpnet.data.coco import CocoDataset, CocoImage
     from bpnet.data.convert import Plan
-    from bpnet.spec.dataset import Category, DataSection, DatasetSpec
+    from bpnet.spec.dataset import DataSection, DatasetSpec
 
 logger = logging.getLogger(__name__)
 
@@ -149,19 +149,10 @@ def _read_spec(args: argparse.Namespace) -> "tuple[DatasetSpec, DataSection]":
 def _plan(
     args: argparse.Namespace, spec: "DatasetSpec", section: "DataSection"
 ) -> "tuple[CocoDataset, Plan]":
-    from bpnet.data.coco import read_coco
+    from bpnet.data.coco import read_subset
     from bpnet.data.convert import plan_records, split_records
 
-    root = Path(spec.root_directory_path)
-    annotations = root / section.annotation_root_dir_path
-    category = _find_category(spec, args.dataset_spec)
-    dataset = read_coco(annotations, category=category.name)
-    if tuple(category.keypoints) != dataset.keypoints:
-        raise SpecError(
-            f"{args.dataset_spec} and {annotations} disagree on the keypoints of "
-            f"`{category.name}`: {category.keypoints} and {list(dataset.keypoints)}"
-        )
-    images_root = root / section.images_root_dir_path
+    dataset, images_root = read_subset(spec, section)
     missing: list[str] = []
     if args.check_files:
         names = {image.file_name for image in dataset.images}
@@ -176,23 +167,12 @@ def _plan(
     )
     if not plan.images:
         raise DataError(
-            f"{annotations} has no usable person: {len(missing)} of its {len(dataset.images)} "
-            f"images are missing, and of its people {plan.summary.dropped_people or 'none'} are "
-            "dropped; look at `data_filtering_params`"
+            f"{section.annotation_root_dir_path} has no usable person: {len(missing)} of its "
+            f"{len(dataset.images)} images are missing, and of its people "
+            f"{plan.summary.dropped_people or 'none'} are dropped; look at `data_filtering_params`"
         )
     split_records(plan.images, partitions=args.num_partitions, shards=args.num_shards)
     return dataset, plan
-
-
-def _find_category(spec: "DatasetSpec", source: str) -> "Category":
-    """The spec's only category, or the one named person."""
-    if len(spec.categories) == 1:
-        return spec.categories[0]
-    for category in spec.categories:
-        if category.name == "person":
-            return category
-    names = ", ".join(category.name for category in spec.categories) or "none"
-    raise SpecError(f"{source}: `categories` needs one entry, or one named person; it has {names}")
 
 
 def _prepare_masks(

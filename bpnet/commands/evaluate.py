@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bpnet.evaluation import CocoMetrics
     from bpnet.inference.predictor import Predictor
     from bpnet.inference.validation import ValidationResult
-    from bpnet.spec.dataset import Category, DataSection, DatasetSpec
+    from bpnet.spec.dataset import DataSection, DatasetSpec
     from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
@@ -71,21 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate a model; 1 if an image could not be used."""
     from bpnet.commands.status import status
-    from bpnet.data.coco import read_coco
+    from bpnet.data.coco import read_subset
 
     spec = read_inference_spec(args)
-    dataset_spec, section, category = _read_dataset_spec(args.dataset_spec)
+    dataset_spec, section = _read_dataset_spec(args.dataset_spec)
     if args.dry_run:
         print_dry_run(spec)
         return ExitCode.DONE
     results_dir = args.results_dir or RESULTS_DIR
-    root = Path(dataset_spec.root_directory_path)
     with status(results_dir, "evaluate") as write_status:
-        dataset = read_coco(root / section.annotation_root_dir_path, category=category.name)
+        dataset, images_folder = read_subset(dataset_spec, section)
         predictor = open_predictor(args, spec)
-        images_folder = root / section.images_root_dir_path
         result = _validate(predictor, dataset, images_folder, limit=args.limit)
-        _write_results(results_dir, predictor, result, dataset, images_folder, spec, category.id)
+        _write_results(results_dir, predictor, result, dataset, images_folder, spec)
         write_status(kpi={**result.metrics.kpi(), **_milliseconds(predictor)})
         if result.failures:
             said = f"{len(result.failures)} images could not be used."
@@ -94,18 +92,15 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.FAILED if result.failures else ExitCode.DONE
 
 
-def _read_dataset_spec(path: Path) -> "tuple[DatasetSpec, DataSection, Category]":
-    """The dataset spec, its test subset and the category of its people."""
+def _read_dataset_spec(path: Path) -> "tuple[DatasetSpec, DataSection]":
+    """The dataset spec and its test subset."""
     from bpnet.spec.dataset import DatasetSpec
     from bpnet.spec.reader import read_spec
 
     spec = read_spec(path, DatasetSpec)
     if spec.test_data is None:
         raise SpecError(f"{path} has no test_data, which evaluation uses")
-    if not spec.categories:
-        raise SpecError(f"{path}: `categories` is empty; it names the keypoints of the dataset")
-    named = [category for category in spec.categories if category.name == "person"]
-    return spec, spec.test_data, (named or spec.categories)[0]
+    return spec, spec.test_data
 
 
 def _validate(
@@ -126,7 +121,6 @@ def _write_results(
     dataset: "CocoDataset",
     images_folder: Path,
     spec: "InferenceSpec | None",
-    category_id: int,
 ) -> None:
     """``detections.json``, ``detections_coco_format.json`` and ``results.csv``."""
     from bpnet.evaluation import coco_results
@@ -144,7 +138,7 @@ def _write_results(
             images.append(entry | {"error": result.failures[image.id]})
     head = {**pose_block(skeleton), "inference_spec": spec_block(spec)}
     write_json(results_dir / "detections.json", {**head, "images": images})
-    results = coco_results(result.persons, dataset.keypoints, skeleton, category_id=category_id)
+    results = coco_results(result.persons, dataset, skeleton)
     write_json(results_dir / "detections_coco_format.json", results, indent=None)
     _write_table(results_dir / "results.csv", result.metrics)
 

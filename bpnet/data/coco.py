@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet.errors import DataError
+from bpnet.errors import DataError, SpecError
+from bpnet.spec.dataset import DataSection, DatasetSpec
 
 FARTHEST = 1e5  # pixels; a polygon vertex beyond it is a damaged number, not a person
 
@@ -59,10 +60,17 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoDataset:
-    """An annotation file: the names of its K keypoints and its images, in the order of the file."""
+    """An annotation file, seen from one category.
+
+    Attributes:
+        keypoints: The names of its K keypoints.
+        images: Its images, in the order of the file.
+        category_id: The category's number in the file.
+    """
 
     keypoints: tuple[str, ...]
     images: tuple[CocoImage, ...]
+    category_id: int = 1  # COCO's own for people
 
 
 def read_coco(path: Path, *, category: str = "person") -> CocoDataset:
@@ -98,7 +106,25 @@ def read_coco(path: Path, *, category: str = "person") -> CocoDataset:
         CocoImage(image_id, *entry, annotations=tuple(annotations[image_id]))
         for image_id, entry in entries.items()
     )
-    return CocoDataset(keypoints, tuple(images))
+    return CocoDataset(keypoints, tuple(images), category_id)
+
+
+def read_subset(spec: DatasetSpec, section: DataSection) -> tuple[CocoDataset, Path]:
+    """The annotations of one subset of a dataset, and the folder that its images are below.
+
+    Raises:
+        DataError: As ``read_coco``.
+        SpecError: The spec names no category of people, or other keypoints than the file.
+    """
+    root, category = Path(spec.root_directory_path), spec.people()
+    annotations = root / section.annotation_root_dir_path
+    dataset = read_coco(annotations, category=category.name)
+    if tuple(category.keypoints) != dataset.keypoints:
+        raise SpecError(
+            f"dataset spec {spec.dataset} and {annotations} disagree on the keypoints of "
+            f"`{category.name}`: {category.keypoints} and {list(dataset.keypoints)}"
+        )
+    return dataset, root / section.images_root_dir_path
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class KeypointReader:
         Raises:
             SpecError: They have no keypoint in common, or a visibility flag means nothing known.
         """
-        names = spec.categories[0].keypoints
+        names = spec.people().keypoints
         place = {name: joint for joint, name in enumerate(names)}
         copied, derived = [], []
         for keypoint, name in enumerate(skeleton.keypoints):

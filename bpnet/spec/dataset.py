@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bpnet.errors import SpecError
 from bpnet.spec.settings import setting
 
 
@@ -104,3 +105,18 @@ class DatasetSpec:
     data_filtering_params: DataFilteringParams = setting(
         "Main-person filter.", factory=DataFilteringParams
     )
+
+    def people(self) -> Category:
+        """The only category, or the one named person.
+
+        Raises:
+            SpecError: There is no such category.
+        """
+        named = [category for category in self.categories if category.name == "person"]
+        if len(self.categories) == 1 or named:
+            return (named or self.categories)[0]
+        names = ", ".join(category.name for category in self.categories) or "none"
+        raise SpecError(
+            f"dataset spec {self.dataset}: `categories` needs one entry, or one named person; "
+            f"it has {names}"
+        )
