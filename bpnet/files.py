@@ -1,4 +1,4 @@
-"""Writing files so that a killed process or a full disk never leaves half a file."""
+"""Names of model files, and writing files so that a killed process never leaves half of one."""
 
 import contextlib
 import os
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bpnet.errors import DataError
+
+HDF5_SUFFIXES = (".hdf5", ".h5")  # TAO's models; ours are never these
+KERAS_SUFFIXES = (".keras", ".tlt", *HDF5_SUFFIXES)
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def test_a_foreign_models_outputs_are_found(
 ) -> None:
     path = write_onnx(tmp_path / "m.onnx", names=names, layout="nchw")
     described = ModelContract(THREE, heatmap_output=said[0], paf_output=said[1])
-    backend = open_backend(path, describe=lambda: described)
+    backend = open_backend(path, describe=lambda found: described)
     assert backend.contract.heatmap_output == names[0]
     assert backend.contract.paf_output == names[1]
     assert backend.contract.layout == "nchw"
@@ -220,7 +220,7 @@ def test_a_model_of_another_skeleton_is_refused(tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "m.onnx", names=("p", "q"))
     two = Skeleton("two", ("a", "b"), ((0, 1),), (0, 1), (0.1, 0.1), {}, ((1, 2, 3),))
     with pytest.raises(ModelError, match=r"m\.onnx has no output heatmap_out.*3 channels"):
-        open_backend(path, describe=lambda: ModelContract(two))
+        open_backend(path, describe=lambda found: ModelContract(two))
 
 
 @pytest.mark.parametrize("name", ["m.pb", "m", "m.engine", "m.onnx", "m.keras"])

@@ -94,16 +94,17 @@ def _export(
     from bpnet.export.images import choose_images
     from bpnet.export.onnx import to_onnx
     from bpnet.inference.keras_backend import KerasBackend
-    from bpnet.model.files import load_model
+    from bpnet.model.files import find_model, load_model
 
     calibration = None
     if args.data_type == "int8":
         photos = choose_images(args.cal_image_dir, args.batches * args.batch_size)
         calibration = Calibration(photos, args.calibration_method)
-    model, carried = load_model(args.model, key=key)
+    found = find_model(args.model)
+    model, carried = load_model(found, key=key)
     if carried is not None and args.experiment_spec is not None:
         logger.info("-e is not needed: %s says its skeleton and normalisation", args.model)
-    contract = carried or _described(args, model)
+    contract = carried or _described(args, found, model)
     height, width = _input_size(args, contract)
     images = _verification_images(args, height=height, width=width)
     graph, exported = to_onnx(
@@ -130,12 +131,11 @@ def _export(
     print(f"wrote {output}: {_summary(args)}")
 
 
-def _described(args: argparse.Namespace, model: "keras.Model") -> "ModelContract":
-    """The contract of a model that carries none, from its training spec."""
-    from bpnet.pose.skeleton import Skeleton
+def _described(args: argparse.Namespace, found: Path, model: "keras.Model") -> "ModelContract":
+    """The contract of the model file ``found``, which carries none, from its training spec."""
+    from bpnet.commands.description import describe_by_training_spec
     from bpnet.spec.reader import read_spec
     from bpnet.spec.train import BpNetTrainer
-    from bpnet.training.trainer import contract_of
 
     if args.experiment_spec is None:
         raise SpecError(
@@ -143,10 +143,8 @@ def _described(args: argparse.Namespace, model: "keras.Model") -> "ModelContract
             "with -e"
         )
     spec = read_spec(args.experiment_spec, BpNetTrainer)
-    skeleton = Skeleton.load(Path(spec.dataloader.pose_config.pose_config_path))
-    contract = contract_of(spec, skeleton, parameters=int(model.count_params()))
-    from_tao = args.model.suffix in (".hdf5", ".h5")
-    return dataclasses.replace(contract, paf_cell_corners=from_tao)
+    contract = describe_by_training_spec(found, spec)
+    return dataclasses.replace(contract, extra={"parameters": str(model.count_params())})
 
 
 def _input_size(args: argparse.Namespace, contract: "ModelContract") -> tuple[int, int]:

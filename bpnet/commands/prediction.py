@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpnet.commands.options import at_least, read_key
-from bpnet.errors import ModelError, SpecError
+from bpnet.errors import SpecError
 
 if TYPE_CHECKING:
     from bpnet.inference.predictor import Predictor
@@ -65,6 +65,7 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
     Raises:
         SpecError: Nothing names a model.
     """
+    from bpnet.commands.description import describe_by_inference_spec
     from bpnet.inference.predictor import build_predictor
 
     path = args.model_filename
@@ -73,14 +74,35 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
         logger.info("model_path of the inference spec: %s", path)
     if path is None:
         raise SpecError("-m is missing: name a model file, there or as model_path in the spec")
-    return build_predictor(
+    described: list[Path] = []
+
+    def describe(found: Path) -> "ModelContract":
+        assert spec is not None
+        described.append(found)
+        return describe_by_inference_spec(found, spec)
+
+    predictor = build_predictor(
         path,
         spec,
-        describe=None if spec is None else lambda: describe_by_spec(spec),
+        describe=None if spec is None else describe,
         key=read_key(args),
         threads=args.threads,
         batch_size=args.batch_size,
     )
+    if spec is not None and not described:
+        _warn_of_unused_keys(path, spec)
+    return predictor
+
+
+def _warn_of_unused_keys(path: Path, spec: "InferenceSpec") -> None:
+    """The keys that describe a model are not for one that describes itself."""
+    given = [
+        name
+        for name in ("pose_config_path", "model_input", "model_output")
+        if getattr(spec, name) is not None
+    ]
+    if given:
+        logger.warning("%s: no effect, for %s says itself what it is", ", ".join(given), path)
 
 
 def pose_block(skeleton: "Skeleton") -> dict[str, Any]:
@@ -124,59 +146,6 @@ def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def describe_by_spec(spec: "InferenceSpec") -> "ModelContract":
-    """The contract of a foreign model, from the inference spec and the training spec it names.
-
-    Raises:
-        ModelError: Neither says which skeleton the model has.
-        SpecError: A file that they name is faulty.
-    """
-    from bpnet.pose.contract import ModelContract
-    from bpnet.pose.skeleton import Skeleton
-    from bpnet.spec.reader import read_spec
-    from bpnet.spec.train import BpNetTrainer
-
-    training = None
-    if spec.train_spec is not None and Path(spec.train_spec).is_file():
-        training = read_spec(Path(spec.train_spec), BpNetTrainer)
-    skeleton_path = spec.pose_config_path
-    if skeleton_path is None and training is not None:
-        skeleton_path = training.dataloader.pose_config.pose_config_path
-    if skeleton_path is None:
-        missing = f" (train_spec {spec.train_spec} does not exist)" if spec.train_spec else ""
-        raise ModelError(
-            "the model carries no metadata of bpnet, and the inference spec does not say what it "
-            f"is{missing}: set pose_config_path to its skeleton file, and model_input and "
-            "model_output where its pixel format or output names are not TAO's"
-        )
-    scale, offset = [256.0] * 3, [0.5] * 3
-    if training is not None:
-        scale = training.dataloader.normalization_params.image_scale
-        offset = training.dataloader.normalization_params.image_offset
-    layout, channel_order = "nhwc", "rgb"
-    if spec.model_input is not None:
-        scale, offset = spec.model_input.image_scale, spec.model_input.image_offset
-        layout = spec.model_input.layout or layout
-        channel_order = spec.model_input.channel_order
-    outputs = spec.model_output
-    return ModelContract(
-        skeleton=Skeleton.load(Path(skeleton_path)),
-        image_scale=_triple(scale, "image_scale"),
-        image_offset=_triple(offset, "image_offset"),
-        channel_order=channel_order,
-        layout=layout,
-        heatmap_output=(outputs and outputs.heatmaps) or "heatmap_out",
-        paf_output=(outputs and outputs.pafs) or "paf_out",
-        paf_cell_corners=outputs is not None and outputs.paf_cell_corners,
-    )
-
-
-def _triple(numbers: list[float], name: str) -> tuple[float, float, float]:
-    if len(numbers) != 3:
-        raise ModelError(f"{name} is {numbers}; expected three numbers, one a channel")
-    return numbers[0], numbers[1], numbers[2]
 
 
 def _rounded(numbers: list[float]) -> list[float]:

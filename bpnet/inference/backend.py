@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import MissingLibraryError, ModelError
+from bpnet.files import KERAS_SUFFIXES
 from bpnet.inference.description import Describe, describe_model
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
-KERAS_SUFFIXES = (".keras", ".hdf5", ".h5", ".tlt")
 ONNX_SUFFIXES = (".onnx", ".etlt")
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
@@ -95,13 +95,14 @@ def _open_keras(
 ) -> Backend:
     try:
         from bpnet.inference.keras_backend import KerasBackend
-        from bpnet.model.files import load_model
+        from bpnet.model.files import find_model, load_model
     except ModuleNotFoundError as error:
         raise MissingLibraryError(
             f"{path} needs {error.name}: pip install 'bpnet[train]', "
             "or export the model to ONNX and use that file"
         ) from error
 
+    path = find_model(path)
     model, contract = load_model(path, key=key)
     if contract is None:
         contract = describe_model(path, describe)

@@ -6,8 +6,8 @@ from pathlib import Path
 from bpnet.errors import ModelError
 from bpnet.pose.contract import ModelContract
 
-Describe = Callable[[], ModelContract]
-"""Describes a model that does not describe itself; raises ModelError where it cannot."""
+Describe = Callable[[Path], ModelContract]
+"""Describes a model file that does not describe itself; raises ModelError where it cannot."""
 
 
 def describe_model(path: Path, describe: Describe | None) -> ModelContract:
@@ -22,4 +22,4 @@ def describe_model(path: Path, describe: Describe | None) -> ModelContract:
             "pose_config_path or train_spec, and model_input and model_output where its pixel "
             "format or output names are not TAO's"
         )
-    return describe()
+    return describe(path)

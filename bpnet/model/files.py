@@ -16,7 +16,7 @@ import keras
 
 from bpnet import encryption
 from bpnet.errors import ModelError
-from bpnet.files import replacing
+from bpnet.files import HDF5_SUFFIXES, KERAS_SUFFIXES, replacing
 from bpnet.model.graph import with_precision
 from bpnet.model.weights import network_from_hdf5
 from bpnet.pose.contract import ModelContract
@@ -24,8 +24,6 @@ from bpnet.pose.contract import ModelContract
 logger = logging.getLogger(__name__)
 
 CONTRACT_MEMBER = "bpnet.json"
-HDF5_SUFFIXES = (".hdf5", ".h5")
-MODEL_SUFFIXES = (".keras", ".tlt", *HDF5_SUFFIXES)
 
 
 def find_model(path: Path) -> Path:
@@ -117,7 +115,7 @@ def load_model(path: Path, *, key: str | None = None) -> tuple[keras.Model, Mode
 
 
 def _check_suffix(path: Path) -> None:
-    if path.suffix not in MODEL_SUFFIXES:
+    if path.suffix not in KERAS_SUFFIXES:
         raise ModelError(
             f"{path} is not the name of a Keras model: it should end in .keras, .tlt or .hdf5"
         )

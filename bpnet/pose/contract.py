@@ -5,6 +5,7 @@ from typing import Any
 
 from bpnet.errors import ModelError
 from bpnet.pose.skeleton import Skeleton
+from bpnet.spec.dataloader import BpNetDataloader
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ class ModelContract:
     paf_threshold: float = 0.05
     precision: str = "fp32"
     extra: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def trained_on(cls, loader: BpNetDataloader, skeleton: Skeleton) -> "ModelContract":
+        """The contract of a network that learns from the batches of ``loader``."""
+        scale = loader.normalization_params.image_scale
+        offset = loader.normalization_params.image_offset
+        stride = loader.image_config.image_dims.height / loader.pose_config.target_shape[0]
+        return cls(
+            skeleton=skeleton,
+            heatmap_stride=stride,
+            paf_stride=stride,
+            image_scale=(scale[0], scale[1], scale[2]),
+            image_offset=(offset[0], offset[1], offset[2]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The contract as JSON can hold it."""

@@ -52,9 +52,10 @@ class ModelOutput:
     pafs: str | None = setting(
         "Name of the PAF output; default: found by name and channel count.", default=None
     )
-    paf_cell_corners: bool = setting(
-        "true: PAFs were trained on cell corners (TAO networks), not on cell centres.",
-        default=False,
+    paf_cell_corners: bool | None = setting(
+        "true: PAFs were trained on cell corners (TAO networks), not on cell centres; "
+        "default: true for .hdf5 files, which are TAO's.",
+        default=None,
     )
 
 

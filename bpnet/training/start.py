@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from bpnet.errors import ModelError, SpecError
-from bpnet.model.files import HDF5_SUFFIXES, find_model, load_model
+from bpnet.files import HDF5_SUFFIXES
+from bpnet.model.files import find_model, load_model
 from bpnet.model.graph import without_wrapper
 from bpnet.model.network import build_network
 from bpnet.model.weights import copy_weights_by_name, load_weights_by_name

@@ -1,5 +1,6 @@
 """Training a network: everything is set up here, then ``loop`` runs."""
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable
@@ -106,28 +107,14 @@ def contract_of(
     spec: BpNetTrainer, skeleton: Skeleton, *, parameters: int | None = None
 ) -> ModelContract:
     """What the model files say of themselves."""
-    scale = spec.dataloader.normalization_params.image_scale
-    offset = spec.dataloader.normalization_params.image_offset
     dims = spec.dataloader.image_config.image_dims
-    stride = dims.height / spec.dataloader.pose_config.target_shape[0]
-    text = dump_spec(spec)
-    return ModelContract(
-        skeleton=skeleton,
-        heatmap_stride=stride,
-        paf_stride=stride,
-        image_scale=(scale[0], scale[1], scale[2]),
-        image_offset=(offset[0], offset[1], offset[2]),
-        channel_order="rgb",
-        layout="nhwc",
-        height=None,
-        width=None,
-        extra={
-            "bpnet_version": __version__,
-            **({"parameters": str(parameters)} if parameters else {}),
-            "trained_at": f"{dims.height}x{dims.width}",
-            "training_spec_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        },
-    )
+    extra = {
+        "bpnet_version": __version__,
+        **({"parameters": str(parameters)} if parameters else {}),
+        "trained_at": f"{dims.height}x{dims.width}",
+        "training_spec_sha256": hashlib.sha256(dump_spec(spec).encode()).hexdigest(),
+    }
+    return dataclasses.replace(ModelContract.trained_on(spec.dataloader, skeleton), extra=extra)
 
 
 def write_spec(spec: BpNetTrainer, folder: Path) -> None:
