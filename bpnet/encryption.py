@@ -5,6 +5,7 @@ whose key scrypt makes of the user's. A wrong key or a changed byte is noticed, 
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from bpnet.errors import MissingLibraryError, ModelError
@@ -14,6 +15,21 @@ SALT_SIZE = 16  # bytes
 NONCE_SIZE = 12  # bytes
 HEADER_SIZE = len(MAGIC) + SALT_SIZE + NONCE_SIZE
 SCRYPT_COST = 2**15  # 32 MiB and about 0.1 s a file
+
+SUFFIXES = (".tlt", ".etlt")  # of encrypted files, ours and NVIDIA's
+NVIDIA_FILES = (
+    "NVIDIA's encrypted .tlt and .etlt files cannot be read by open code, but NVIDIA publishes "
+    "BodyPoseNet as plain ONNX (deployable_onnx_v1.0.1 on NGC), which evaluate and inference run, "
+    "and training starts from a .hdf5 of TAO 5"
+)
+
+
+def missing_model(path: Path) -> ModelError:
+    """The error that says that the model file ``path`` is not there."""
+    said = f"the model {path} does not exist; check the path"
+    if path.suffix.lower() in SUFFIXES:
+        said += f" ({NVIDIA_FILES})"
+    return ModelError(said)
 
 
 def is_encrypted(data: bytes) -> bool:
@@ -37,11 +53,7 @@ def decrypt(data: bytes, key: str | None, *, source: str = "the model file") -> 
         ModelError: The key is wrong or missing, or the file is damaged or not one of ours.
     """
     if not is_encrypted(data):
-        raise ModelError(
-            f"{source} is not a file that bpnet encrypted; NVIDIA's encrypted .tlt and .etlt files "
-            "cannot be read by open code, but NVIDIA publishes BodyPoseNet as plain ONNX "
-            "(deployable_onnx_v1.0.1 on NGC), which works here"
-        )
+        raise ModelError(f"{source} is not a file that bpnet encrypted; {NVIDIA_FILES}")
     if not key:
         raise ModelError(f"{source} is encrypted: give its key with -k, --key_file or BPNET_KEY")
     if len(data) <= HEADER_SIZE:

@@ -4,6 +4,7 @@ import pytest
 
 from bpnet.encryption import MAGIC, decrypt, encrypt, is_encrypted
 from bpnet.errors import ModelError
+from bpnet.inference.backend import open_backend
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,13 @@ def test_a_cut_file_is_noticed(sealed):
 def test_without_a_key_the_options_are_named(sealed, key):
     with pytest.raises(ModelError, match="--key_file or BPNET_KEY"):
         decrypt(sealed, key)
+
+
+@pytest.mark.parametrize("name", ["model.tlt", "model.etlt"])
+def test_a_missing_encrypted_file_gets_it_too(name, tmp_path):
+    # TAO's sample specs name NVIDIA's files, which nobody without TAO has.
+    with pytest.raises(ModelError, match=rf"{name} does not exist.*deployable_onnx_v1\.0\.1"):
+        open_backend(tmp_path / name)
 
 
 def test_nvidias_files_get_the_way_out():

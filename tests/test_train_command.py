@@ -74,6 +74,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     section = {"images_root_dir_path": "", "annotation_root_dir_path": "labels.json"}
     dataset = {"dataset": "worms", "root_directory_path": ".", "test_data": section}
     write(tmp_path / "worms.json", {**dataset, "categories": [CATEGORY]})
+    (tmp_path / "nvidia.tlt").write_bytes(bytes(range(256)))
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(spec_of()))
     return tmp_path
 
@@ -192,6 +193,8 @@ def test_several_gpus_are_not_silently_one(project: Path, caplog: pytest.LogCapt
         ("dataloader.pose_config.pose_config_path=gone.json", "gone.json"),
         ("dataloader.normalization_params.image_scale=[256.0]", "image_scale: expected 3 values"),
         ("pretrained_weights=gone.keras", "gone.keras does not exist"),
+        ("pretrained_weights=gone.tlt", "gone.tlt does not exist; check the path (NVIDIA's"),
+        ("pretrained_weights=nvidia.tlt", "nvidia.tlt is not a file that bpnet encrypted; NVID"),
         ("load_graph=true", "pretrained_weights names no model file"),
         ("inference_spec=gone.yaml", "gone.yaml"),
         ("optimizer.grad_weights_dict.paf_put=1.0", "did you mean paf_out"),

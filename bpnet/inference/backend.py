@@ -76,13 +76,13 @@ def _open_onnx(
     key: str | None,
     threads: int | None,
 ) -> Backend:
-    from bpnet.encryption import decrypt
+    from bpnet.encryption import decrypt, missing_model
     from bpnet.inference.onnx_backend import OnnxBackend
 
+    if not path.exists():
+        raise missing_model(path)
     try:
         data = path.read_bytes() if path.suffix.lower() == ".etlt" else None
-        if not path.is_file():
-            raise FileNotFoundError(2, "No such file")
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     if data is not None:

@@ -41,7 +41,7 @@ def find_model(path: Path) -> Path:
             if candidate.is_file():
                 logger.info("%s does not exist; using %s", path, candidate)
                 return candidate
-    raise ModelError(f"the model {path} does not exist; check the path")
+    raise encryption.missing_model(path)
 
 
 def output_path(path: Path, *, key: str | None = None) -> Path:
