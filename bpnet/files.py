@@ -11,6 +11,13 @@ HDF5_SUFFIXES = (".hdf5", ".h5")  # TAO's models; ours are never these
 KERAS_SUFFIXES = (".keras", ".tlt", *HDF5_SUFFIXES)
 
 
+def model_candidates(path: Path) -> tuple[Path, ...]:
+    """The files that ``path`` may mean, best first: TAO's names also find ours beside them."""
+    if path.suffix not in KERAS_SUFFIXES or path.suffix == ".keras":
+        return (path,)
+    return path, path.with_suffix(".keras"), path.with_suffix(".tlt")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well.

@@ -137,6 +137,17 @@ def test_a_dry_run_checks_and_writes_nothing(
     assert "# records    3" in capsys.readouterr().out
 
 
+def test_a_dry_run_needs_no_annotations(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (spec.parent / "people.json").unlink()
+
+    assert convert(spec, "--dry_run") == 0
+
+    said = capsys.readouterr()
+    assert "dataset: pets" in said.out
+    assert said.err.count("\n") == 1
+    assert "people.json" in said.err
+
+
 def test_partitions_and_shards_name_the_files_as_tao_does(spec: Path) -> None:
     assert convert(spec, "-p", "1", "-s", "2") == 0
 

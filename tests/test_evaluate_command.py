@@ -154,6 +154,17 @@ def test_wrong_inputs_end_in_one_sentence(
     assert "Traceback" not in err
 
 
+def test_dry_run_names_what_is_not_there_yet(
+    evaluate: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data/labels.json").unlink()
+    code, out, err = evaluate("--dry_run", "--set", "flip_test=true", "-m", "gone.onnx")
+    assert code == 0
+    assert "flip_test: true" in out
+    assert f"not there yet: gone.onnx; {tmp_path / 'data/labels.json'}" in err
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_skeleton_without_the_datasets_keypoints_is_named(
     evaluate: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import yaml
 from exported_network import CONTRACT, HEIGHT, SKELETON, WIDTH, photos, small_network
 
 from bpnet.cli import main
@@ -213,6 +214,20 @@ def test_a_model_that_says_nothing_needs_its_training_spec(network, tmp_path, ca
     contract = open_backend(tmp_path / "x.onnx").contract
     assert (contract.image_scale, contract.image_offset) == ((128.0,) * 3, (1.0,) * 3)
     assert contract.skeleton.limbs == SKELETON.limbs
+
+
+def test_a_dry_run_prints_the_training_spec(tmp_path, capsys):
+    spec = tmp_path / "train.yaml"
+    spec.write_text(SPEC.format(skeleton="four.json"))
+    arguments = ["export", "-m", str(tmp_path / "gone.hdf5"), "--dry_run"]
+    change = ["--set", "dataloader.batch_size=3"]
+    assert main([*arguments, "-e", str(spec), *change]) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)["dataloader"]["batch_size"] == 3
+    assert "# would write" in out
+    assert "not there yet" in err
+    assert main([*arguments, *change]) == 1
+    assert "name it with -e" in capsys.readouterr().err
 
 
 def test_int8_without_photos_is_an_error(model_path, tmp_path, capsys):

@@ -155,6 +155,15 @@ def test_dry_run_prints_the_spec_and_stops(infer: Callable[..., tuple[int, dict,
     assert not content
 
 
+def test_dry_run_names_what_is_not_there_yet(
+    infer: Callable[..., tuple[int, dict, str]],
+) -> None:
+    code, _, said = infer("--dry_run", "-m", "gone.keras", "--input", "gone.jpg")
+    assert code == 0
+    assert "pad_value: 128" in said
+    assert "not there yet: gone.keras; gone.jpg" in said
+
+
 def test_an_option_without_effect_is_warned_of_once(
     infer: Callable[..., tuple[int, dict, str]], tmp_path: Path
 ) -> None:

@@ -169,6 +169,29 @@ def test_dry_run_prints_spec_and_network_and_writes_nothing(
     assert sorted(project.rglob("*")) == before
 
 
+def test_dry_run_prints_the_spec_of_data_that_is_not_there_yet(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train-fold-000-of-001", "worms.json", "labels.json"):
+        (project / name).unlink()
+    assert train("--dry_run", "--set", "pretrained_weights=gone.tlt") == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)["pretrained_weights"] == "gone.tlt"
+    assert "GFLOPs an image" in out
+    assert err.count("WARNING") == 1
+    for said in ("worms.json; ", "no file matches train-fold-*", "gone.tlt does not exist"):
+        assert said in err
+
+
+def test_dry_run_refuses_what_contradicts_itself(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--dry_run", "--set", "model.heat_channels=19") == 1
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)["model"]["heat_channels"] == 19
+    assert "but the skeleton" in err
+
+
 def test_missing_test_data_is_a_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     (project / "labels.json").unlink()
     assert train("-r", "results", "--set", "num_epoch=1") == 0

@@ -13,6 +13,7 @@ from bpnet.commands.options import (
     add_spec_options,
     at_least,
     print_dry_run,
+    warn_of_missing,
 )
 from bpnet.errors import DataError, ExitCode, SpecError
 
@@ -103,8 +104,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.dry_run:
         spec, section = _read_spec(args)
-        _, plan = _plan(args, spec, section)
         print_dry_run(spec)
+        annotations = Path(spec.root_directory_path, section.annotation_root_dir_path)
+        if not annotations.exists():
+            warn_of_missing([annotations])
+            return ExitCode.DONE
+        _, plan = _plan(args, spec, section)
         print("\n".join(f"# {line}" for line in summary_text(plan.summary).splitlines()))
         return _finish(plan)
     with status(args.results_dir, "dataset_convert") as write_status:

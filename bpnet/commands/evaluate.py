@@ -15,10 +15,12 @@ from bpnet.commands.options import (
     add_spec_options,
     at_least,
     print_dry_run,
+    warn_of_missing,
 )
 from bpnet.commands.prediction import (
     RESULTS_DIR,
     add_model_options,
+    missing_model,
     open_predictor,
     persons_block,
     pose_block,
@@ -74,9 +76,14 @@ def run(args: argparse.Namespace) -> int:
     from bpnet.data.coco import read_subset
 
     spec = read_inference_spec(args)
-    dataset_spec, section = _read_dataset_spec(args.dataset_spec)
     if args.dry_run:
         print_dry_run(spec)
+    dataset_spec, section = _read_dataset_spec(args.dataset_spec)
+    if args.dry_run:
+        root = Path(dataset_spec.root_directory_path)
+        labels, images = section.annotation_root_dir_path, section.images_root_dir_path
+        missing = [path for path in (root / labels, root / images) if not path.exists()]
+        warn_of_missing([*missing_model(args, spec), *missing])
         return ExitCode.DONE
     results_dir = args.results_dir or RESULTS_DIR
     with status(results_dir, "evaluate") as write_status:

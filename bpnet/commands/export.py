@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpnet.commands.export_options import NO_EFFECT, add_arguments
-from bpnet.commands.options import read_key
+from bpnet.commands.options import print_dry_run, read_key, warn_of_missing
 from bpnet.errors import ExportRejectedError, SpecError
+from bpnet.files import model_candidates
 
 if TYPE_CHECKING:
     import keras
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bpnet.commands.status import StatusWriter
     from bpnet.export.verify import Comparison
     from bpnet.pose.contract import ModelContract
+    from bpnet.spec.train import BpNetTrainer
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.verbose:
         logging.getLogger("bpnet").setLevel(logging.DEBUG)
+    spec = _read_spec(args)
+    if args.dry_run and spec is not None:
+        print_dry_run(spec)
     key = read_key(args)
     output = _output_path(args, key)
     _warn_of_options_without_effect(args, output)
@@ -44,11 +49,25 @@ def run(args: argparse.Namespace) -> int:
             "network will see"
         )
     if args.dry_run:
-        print(f"would write {output}: {_summary(args)}")
+        print(f"# would write {output}: {_summary(args)}")
+        there = any(file.exists() for file in model_candidates(args.model))
+        warn_of_missing([] if there else [args.model])
         return 0
     with status(args.results_dir, "export") as write:
-        _export(args, output=output, key=key, write=write)
+        _export(args, spec, output=output, key=key, write=write)
     return 0
+
+
+def _read_spec(args: argparse.Namespace) -> "BpNetTrainer | None":
+    """The training spec of -e with what --set changes; None without -e."""
+    from bpnet.spec.reader import read_spec
+    from bpnet.spec.train import BpNetTrainer
+
+    if args.experiment_spec is not None:
+        return read_spec(args.experiment_spec, BpNetTrainer, args.overrides)
+    if args.overrides:
+        raise SpecError("--set changes the training spec, but none is given; name it with -e")
+    return None
 
 
 def _output_path(args: argparse.Namespace, key: str | None) -> Path:
@@ -88,7 +107,12 @@ def _summary(args: argparse.Namespace) -> str:
 
 
 def _export(
-    args: argparse.Namespace, *, output: Path, key: str | None, write: "StatusWriter"
+    args: argparse.Namespace,
+    spec: "BpNetTrainer | None",
+    *,
+    output: Path,
+    key: str | None,
+    write: "StatusWriter",
 ) -> None:
     from bpnet.export.artefact import Calibration, compare, draw_maps, to_precision
     from bpnet.export.images import choose_images
@@ -102,9 +126,9 @@ def _export(
         calibration = Calibration(photos, args.calibration_method)
     found = find_model(args.model)
     model, carried = load_model(found, key=key)
-    if carried is not None and args.experiment_spec is not None:
+    if carried is not None and spec is not None:
         logger.info("-e is not needed: %s says its skeleton and normalisation", args.model)
-    contract = carried or _described(args, found, model)
+    contract = carried or _described(found, spec, model)
     height, width = _input_size(args, contract)
     images = _verification_images(args, height=height, width=width)
     graph, exported = to_onnx(
@@ -131,18 +155,14 @@ def _export(
     print(f"wrote {output}: {_summary(args)}")
 
 
-def _described(args: argparse.Namespace, found: Path, model: "keras.Model") -> "ModelContract":
+def _described(found: Path, spec: "BpNetTrainer | None", model: "keras.Model") -> "ModelContract":
     """The contract of the model file ``found``, which carries none, from its training spec."""
     from bpnet.commands.description import describe_by_training_spec
-    from bpnet.spec.reader import read_spec
-    from bpnet.spec.train import BpNetTrainer
 
-    if args.experiment_spec is None:
+    if spec is None:
         raise SpecError(
-            f"{args.model} does not say its skeleton and normalisation; give its training spec "
-            "with -e"
+            f"{found} does not say its skeleton and normalisation; give its training spec with -e"
         )
-    spec = read_spec(args.experiment_spec, BpNetTrainer)
     contract = describe_by_training_spec(found, spec)
     return dataclasses.replace(contract, extra={"parameters": str(model.count_params())})
 

@@ -8,6 +8,7 @@ from bpnet.commands.options import (
     add_launcher_options,
     add_log_level,
     add_results,
+    add_spec_options,
     at_least,
 )
 
@@ -32,6 +33,7 @@ EPILOG = """examples:
       --cal_image_dir photos --batches 100
   bpnet export -m model.keras -d 288,384,3 -o model.trt.onnx --data_type int8 \\
       --int8_form tensorrt --cal_image_dir photos --batches 100
+  bpnet export -m tao_model.hdf5 -d 288,384,3 -e train.yaml --dry_run
   bpnet export -m model.tlt -k KEY -o model.etlt --sdk_compatible_model
 
 The maps of the exported model are compared with the trained network's. If they differ by more than
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_options_without_effect(parser)
     add_key(parser)
     add_results(parser)
+    add_spec_options(parser)
     add_log_level(parser)
     add_launcher_options(parser)
 
@@ -125,7 +128,6 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=(1, 2, 4, 8),
         help="by how much, with --sdk_compatible_model (default: %(default)s)",
     )
-    add("--dry_run", action="store_true", help="check the options, say what would be done, stop")
     add("-v", "--verbose", action="store_true", help="show more messages")
 
 

@@ -12,10 +12,12 @@ from bpnet.commands.options import (
     add_results,
     add_spec_options,
     print_dry_run,
+    warn_of_missing,
 )
 from bpnet.commands.prediction import (
     RESULTS_DIR,
     add_model_options,
+    missing_model,
     open_predictor,
     persons_block,
     pose_block,
@@ -79,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     spec = read_inference_spec(args)
     if args.dry_run:
         print_dry_run(spec)
+        missing = [args.input] if args.input is not None and not args.input.exists() else []
+        warn_of_missing([*missing_model(args, spec), *missing])
         return ExitCode.DONE
     if args.input is None:
         raise SpecError("--input is missing: name an image, a folder or a JSON file")

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,13 @@ def print_dry_run(spec: Any) -> None:
     """The resolved spec, as YAML that reads back equal."""
     from bpnet.spec.reader import dump_spec
 
-    print(dump_spec(spec), end="")
+    print(dump_spec(spec), end="", flush=True)
+
+
+def warn_of_missing(missing: Sequence[str | Path]) -> None:
+    """One warning for everything that a dry run looked for and did not find."""
+    if missing:
+        logger.warning("not there yet: %s", "; ".join(map(str, missing)))
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpnet.commands.options import at_least, read_key
 from bpnet.errors import SpecError
+from bpnet.files import model_candidates
 
 if TYPE_CHECKING:
     from bpnet.inference.predictor import Predictor
@@ -68,10 +69,7 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
     from bpnet.commands.description import describe_by_inference_spec
     from bpnet.inference.predictor import build_predictor
 
-    path = args.model_filename
-    if path is None and spec is not None and spec.model_path is not None:
-        path = Path(spec.model_path)
-        logger.info("model_path of the inference spec: %s", path)
+    path = _model_path(args, spec)
     if path is None:
         raise SpecError("-m is missing: name a model file, there or as model_path in the spec")
     described: list[Path] = []
@@ -92,6 +90,23 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
     if spec is not None and not described:
         _warn_of_unused_keys(path, spec)
     return predictor
+
+
+def missing_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> list[Path]:
+    """The model file, if it is not there."""
+    path = _model_path(args, spec)
+    if path is None or any(file.exists() for file in model_candidates(path)):
+        return []
+    return [path]
+
+
+def _model_path(args: argparse.Namespace, spec: "InferenceSpec | None") -> Path | None:
+    """The model of ``-m``, else that of the spec."""
+    if args.model_filename is None and spec is not None and spec.model_path is not None:
+        logger.info("model_path of the inference spec: %s", spec.model_path)
+        return Path(spec.model_path)
+    found: Path | None = args.model_filename
+    return found
 
 
 def _warn_of_unused_keys(path: Path, spec: "InferenceSpec") -> None:

@@ -13,8 +13,9 @@ from bpnet.commands.options import (
     add_spec_options,
     print_dry_run,
     read_key,
+    warn_of_missing,
 )
-from bpnet.errors import ExitCode, SpecError
+from bpnet.errors import DataError, ExitCode, ModelError, SpecError
 
 if TYPE_CHECKING:
     from bpnet.commands.status import StatusWriter
@@ -70,13 +71,15 @@ def run(args: argparse.Namespace) -> int:
     from bpnet.commands.status import status
     from bpnet.spec.reader import read_spec
     from bpnet.spec.train import BpNetTrainer
+    from bpnet.training.plan import find_records
 
     spec = read_spec(args.experiment_spec_file, BpNetTrainer, args.overrides)
-    skeleton = check_spec(spec)
     if args.dry_run:
         print_dry_run(spec)
-        print(describe(spec, skeleton, read_key(args) or spec.key))
+        _check_files(spec, read_key(args) or spec.key)
         return ExitCode.DONE
+    skeleton = check_spec(spec)
+    find_records(spec.dataloader.dataset_config)
     results_dir = args.results_dir or (Path(spec.checkpoint_dir) if spec.checkpoint_dir else None)
     if results_dir is None:
         raise SpecError("no results folder: give -r, or checkpoint_dir in the spec")
@@ -124,14 +127,12 @@ def _train(
 
 
 def check_spec(spec: "BpNetTrainer") -> "Skeleton":
-    """The skeleton of the spec, if network, maps and data fit it.
+    """The skeleton of the spec, if network and maps fit it.
 
     Raises:
         SpecError: They do not.
-        DataError: A record file is missing.
     """
     from bpnet.pose.skeleton import Skeleton
-    from bpnet.training.plan import find_records
 
     loader = spec.dataloader
     skeleton = Skeleton.load(Path(loader.pose_config.pose_config_path))
@@ -157,8 +158,64 @@ def check_spec(spec: "BpNetTrainer") -> "Skeleton":
         )
     if not loader.dataset_config.dataset_specs:
         raise SpecError("dataset_config.dataset_specs is empty; name a dataset spec file")
-    find_records(loader.dataset_config)
     return skeleton
+
+
+def _check_files(spec: "BpNetTrainer", key: str | None) -> None:
+    """Check what the spec names, print what the network costs; warn of what is not there yet.
+
+    Raises:
+        BpnetError: Something is there and does not fit.
+    """
+    from bpnet.spec.dataset import DatasetSpec
+    from bpnet.spec.inference import InferenceSpec
+    from bpnet.spec.reader import read_spec
+
+    config = spec.dataloader.dataset_config
+    skeleton_path = spec.dataloader.pose_config.pose_config_path
+    specs: list[tuple[str, type]] = [(path, DatasetSpec) for path in config.dataset_specs.values()]
+    if spec.inference_spec:
+        specs.append((spec.inference_spec, InferenceSpec))
+    named = [skeleton_path, config.root_data_path, *(path for path, _ in specs)]
+    missing_models = _missing_models(spec)
+    missing = [path for path in named if not Path(path).exists()]
+    warn_of_missing([*missing, *_missing_records(spec), *missing_models])
+    for path, kind in specs:
+        if path not in missing:
+            read_spec(Path(path), kind)
+    if skeleton_path not in missing:
+        skeleton = check_spec(spec)
+        if not (spec.load_graph and missing_models):
+            print(describe(spec, skeleton, key))
+
+
+def _missing_records(spec: "BpNetTrainer") -> list[str]:
+    from bpnet.training.plan import find_records
+
+    try:
+        find_records(spec.dataloader.dataset_config)
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
+def _missing_models(spec: "BpNetTrainer") -> list[str]:
+    """The sentence of each model file to start from that is not there."""
+    from bpnet.model.files import find_model
+
+    start = spec.finetuning_config
+    missing = []
+    for path in (
+        spec.pretrained_weights,
+        spec.model.weights_path,
+        start.checkpoint_path if start.is_finetune_exp else None,
+    ):
+        try:
+            if path:
+                find_model(Path(path))
+        except ModelError as error:
+            missing.append(str(error))
+    return missing
 
 
 def read_datasets(spec: "BpNetTrainer") -> "dict[str, DatasetSpec]":

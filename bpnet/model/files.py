@@ -16,7 +16,7 @@ import keras
 
 from bpnet import encryption
 from bpnet.errors import ModelError
-from bpnet.files import HDF5_SUFFIXES, KERAS_SUFFIXES, replacing
+from bpnet.files import HDF5_SUFFIXES, KERAS_SUFFIXES, model_candidates, replacing
 from bpnet.model.graph import with_precision
 from bpnet.model.weights import network_from_hdf5
 from bpnet.pose.contract import ModelContract
@@ -33,14 +33,11 @@ def find_model(path: Path) -> Path:
         ModelError: The suffix is no model file's, or there is no such file.
     """
     _check_suffix(path)
-    if path.is_file():
-        return path
-    if path.suffix != ".keras":
-        for suffix in (".keras", ".tlt"):
-            candidate = path.with_suffix(suffix)
-            if candidate.is_file():
+    for candidate in model_candidates(path):
+        if candidate.is_file():
+            if candidate != path:
                 logger.info("%s does not exist; using %s", path, candidate)
-                return candidate
+            return candidate
     raise encryption.missing_model(path)
 
 
