@@ -11,8 +11,7 @@ from bpnet.commands.options import (
     add_spec_options,
     at_least,
 )
-
-STRIDE = 8  # pixels a map cell; sides of the input are multiples of it
+from bpnet.spec.dataloader import STRIDE
 
 ENGINE_OPTION = "it belongs to TensorRT engines, which trtexec builds from the ONNX file"
 NO_EFFECT = {  # option: why it does nothing in this release

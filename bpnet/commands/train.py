@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STRIDE = 8  # input pixels a map cell of the network
-
 EPILOG = """examples:
   bpnet train -e bpnet_train.yaml -r results
   bpnet train -e bpnet_train.yaml -r results --set dataloader.batch_size=4 --set num_epoch=10
@@ -133,6 +131,7 @@ def check_spec(spec: "BpNetTrainer") -> "Skeleton":
         SpecError: They do not.
     """
     from bpnet.pose.skeleton import Skeleton
+    from bpnet.spec.dataloader import STRIDE
 
     loader = spec.dataloader
     skeleton = Skeleton.load(Path(loader.pose_config.pose_config_path))

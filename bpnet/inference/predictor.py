@@ -22,6 +22,7 @@ from bpnet.inference.sources import read_image
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 from bpnet.pose.persons import PersonKeypoints
+from bpnet.spec.dataloader import STRIDE
 from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
@@ -222,7 +223,6 @@ def predictor_of(
     contract = backend.contract
     if spec is None:
         spec = InferenceSpec(
-            input_shape=[contract.height or 256, contract.width or 256],
             heatmap_threshold=contract.heatmap_threshold,
             paf_threshold=contract.paf_threshold,
         )
@@ -276,11 +276,9 @@ def _refinement(spec: InferenceSpec, default: int) -> int:
 
 def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, tuple[float, ...]]:
     """How images are fitted, and the scales to average over."""
-    if len(spec.input_shape) != 2:
-        raise SpecError(f"input_shape is {spec.input_shape}; expected [height, width]")
     height, width = spec.input_shape
     mode = spec.keep_aspect_ratio_mode
-    multiple = math.ceil(max(8, contract.heatmap_stride, contract.paf_stride))
+    multiple = math.ceil(max(STRIDE, contract.heatmap_stride, contract.paf_stride))
     scales: tuple[float, ...] = (1.0,)
     if spec.multi_scale_inference and spec.scales:
         scales = tuple(sorted(spec.scales))

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from bpnet.spec.settings import setting
 
+STRIDE = 8  # input pixels a map cell of every network of ours: its backbone halves three times
+
 
 @dataclass(frozen=True)
 class ImageDims:
     """Size of the network's input."""
 
-    height: int = setting("Pixels; a multiple of 8.", default=256, minimum=8)
-    width: int = setting("Pixels; a multiple of 8.", default=256, minimum=8)
+    height: int = setting("Pixels; a multiple of 8.", default=256, minimum=STRIDE)
+    width: int = setting("Pixels; a multiple of 8.", default=256, minimum=STRIDE)
     channels: int = setting("Channels; 3.", default=3, choices=(3,))
 
 
