@@ -22,7 +22,7 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "evaluate": "measure a model's COCO keypoint AP",
     "inference": "find the people in images",
     "prune": "remove a network's weakest filters",
-    "export": "write a model as ONNX (FP32, FP16, INT8) or as a TensorRT engine",
+    "export": "write a model as ONNX: FP32, FP16 or INT8",
     "quickstart": "run every command on a drawn dataset, in minutes",
 }
 
@@ -75,7 +75,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
+    # TensorFlow calls it an error that a machine has no GPU; what fails is raised in Python too.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         module = importlib.import_module(f"bpnet.commands.{name}")
         described = (module.__doc__ or "").replace("``", "")

@@ -198,6 +198,11 @@ def test_missing_test_data_is_a_warning(project: Path, caplog: pytest.LogCapture
     assert "labels.json does not exist: no validation" in caplog.text
 
 
+def test_the_log_names_the_device(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train("-r", "results", "--set", "num_epoch=1") == 0
+    assert "training on " in caplog.text
+
+
 def test_several_gpus_are_not_silently_one(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train("-r", "results", "--gpus", "2", "--set", "num_epoch=1") == 0
     assert "--gpus 2: training on several GPUs comes with a later release" in caplog.text
