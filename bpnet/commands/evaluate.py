@@ -1,4 +1,4 @@
-"""``bpnet evaluate``: COCO's average precision of a model on a labelled dataset."""
+"""Measure a model's COCO keypoint AP on a labelled dataset."""
 
 import argparse
 import csv

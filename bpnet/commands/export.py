@@ -1,4 +1,4 @@
-"""``bpnet export``: a trained network as ONNX, compared with the network before it is written."""
+"""Write a trained network as ONNX, after comparing it with the network."""
 
 import argparse
 import dataclasses

@@ -1,4 +1,4 @@
-"""``bpnet inference``: people in images, as detections.json and as drawings."""
+"""Find the people in images; write them to detections.json and draw them."""
 
 import argparse
 import logging
@@ -39,8 +39,8 @@ EPILOG = """examples:
   bpnet inference -m model.onnx --input photo.jpg -r results --dump_visualizations
   bpnet inference -i infer_spec.yaml -m model.keras --input_type dir --input photos -r results
 
-The results go to -r (default: results): detections.json and, with 
---dump_visualizations, images_annotated/<n>.png.
+The results go to -r (default: results): detections.json and, with --dump_visualizations,
+images_annotated/<n>.png.
 An image that cannot be used is named and the rest is done; the exit code is then 1."""
 
 
@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input_type",
         choices=("image", "dir", "json"),
         default="image",
-        help="what --input is (default: image); json: a list of paths, or an object with images",
+        help="what --input is (default: image); dir: a folder, searched with its subfolders; json: "
+        "a list of paths, or an object whose images have a full_image_path each",
     )
     parser.add_argument("--input", type=Path, metavar="PATH", help="image, folder or JSON file")
     parser.add_argument(
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="folder that relative image paths are below",
+        help="folder that --input, or the paths in its JSON file, are below (not for a folder)",
     )
     parser.add_argument(
         "--dump_visualizations", action="store_true", help="write the images with people drawn on"
@@ -81,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
     spec = read_inference_spec(args)
     if args.dry_run:
         print_dry_run(spec)
-        missing = [args.input] if args.input is not None and not args.input.exists() else []
-        warn_of_missing([*missing_model(args, spec), *missing])
+        warn_of_missing([*missing_model(args, spec), *_missing_input(args)])
         return ExitCode.DONE
     if args.input is None:
         raise SpecError("--input is missing: name an image, a folder or a JSON file")
@@ -110,6 +110,12 @@ def run(args: argparse.Namespace) -> int:
     if failures:
         logger.error("%s of %s images could not be used", failures, len(entries))
     return ExitCode.FAILED if failures else ExitCode.DONE
+
+
+def _missing_input(args: argparse.Namespace) -> list[Path]:
+    """The input, if it is not there."""
+    root = args.image_root_path if args.input_type == "image" else Path()
+    return [args.input] if args.input is not None and not (root / args.input).exists() else []
 
 
 def _detect(

@@ -32,7 +32,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         help="change a key of the spec, for example --set dataloader.batch_size=4; may be repeated",
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="check the spec, print it with every default, stop"
+        "--dry_run", action="store_true", help="print the spec with every default, check it, stop"
     )
 
 

@@ -1,4 +1,4 @@
-"""``bpnet train``: train a network, or go on training one."""
+"""Train a network, or go on training one."""
 
 import argparse
 import logging
