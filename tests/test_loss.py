@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from bpnet.model.loss import pose_loss
-from bpnet.spec.optimizer import FocalLossParams
+from bpnet.spec.optimizer import BpNetLoss, FocalLossParams
 
 
 def maps(*values):
@@ -31,13 +31,21 @@ def test_loss_is_half_the_squared_error_over_the_images():
     assert float(total) == 5.0
 
 
-@pytest.mark.parametrize("focal", [None, FocalLossParams(use_focal_loss=True)])
-def test_masked_cells_get_no_gradient(focal):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,
+        BpNetLoss(focal_loss_params=FocalLossParams(use_focal_loss=True)),
+        BpNetLoss(foreground_weight=5.0),
+    ],
+)
+def test_masked_cells_get_no_gradient(settings):
     drawn = tf.constant(maps([0.3, 0.4], [0.3, 0.4]))
     target = maps([1.0, 0.0], [1.0, 0.0])
     with tf.GradientTape() as tape:
         tape.watch(drawn)
-        total, _ = pose_loss([drawn, drawn], target, target, maps([1.0], [0.0]), focal=focal)
+        masks = maps([1.0], [0.0])
+        total, _ = pose_loss([drawn, drawn], target, target, masks, settings=settings)
 
     gradient = tape.gradient(total, drawn).numpy()
 
@@ -57,10 +65,11 @@ def test_half_precision_outputs_are_summed_in_float32():
 
 def test_focal_weights_follow_the_paper():
     focal = FocalLossParams(use_focal_loss=True, alpha=0.1, beta=0.02, gamma=2.0)
+    settings = BpNetLoss(focal_loss_params=focal)
     heatmaps, drawn = maps([1.0], [0.0]), maps([0.7], [0.2])
     nothing = np.zeros((1, 1, 2, 2), "float32")
 
-    _, shares = pose_loss([drawn, nothing], heatmaps, nothing, ALL_VALID, focal=focal)
+    _, shares = pose_loss([drawn, nothing], heatmaps, nothing, ALL_VALID, settings=settings)
 
     foreground = 0.3 * (1 - (0.7 - 0.1)) ** 2
     background = 0.2 * (1 - (1 - 0.2 - 0.02)) ** 2
@@ -69,12 +78,13 @@ def test_focal_weights_follow_the_paper():
 
 
 def test_focal_loss_treats_a_limb_alike_in_every_direction():
-    focal = FocalLossParams(use_focal_loss=True)
+    settings = BpNetLoss(focal_loss_params=FocalLossParams(use_focal_loss=True))
     heatmaps = np.zeros((1, 1, 1, 2), "float32")
 
     def loss(direction):
         target = np.array(direction, "float32").reshape(1, 1, 1, 2)
-        _, shares = pose_loss([heatmaps, 0.4 * target], heatmaps, target, maps([1.0]), focal=focal)
+        outputs = [heatmaps, 0.4 * target]
+        _, shares = pose_loss(outputs, heatmaps, target, maps([1.0]), settings=settings)
         return float(shares["paf_loss_stage1"])
 
     expected = 0.5 * (0.6 * (1 - (0.4 - 0.1))) ** 2
@@ -84,11 +94,24 @@ def test_focal_loss_treats_a_limb_alike_in_every_direction():
 
 def test_focal_loss_of_a_right_answer_has_a_finite_gradient():
     focal = FocalLossParams(use_focal_loss=True, alpha=0.0, beta=0.0, gamma=0.5)
+    settings = BpNetLoss(focal_loss_params=focal)
     target = maps([1.0, 0.0], [0.0, 0.0])
     drawn = tf.constant(target)
     with tf.GradientTape() as tape:
         tape.watch(drawn)
-        total, _ = pose_loss([drawn, drawn], target, target, ALL_VALID, focal=focal)
+        total, _ = pose_loss([drawn, drawn], target, target, ALL_VALID, settings=settings)
 
     assert np.all(np.isfinite(tape.gradient(total, drawn).numpy()))
     assert float(total) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_foreground_counts_more_where_keypoints_and_limbs_are_drawn():
+    settings = BpNetLoss(foreground_weight=3.0)
+    heatmaps = maps([0.5, 0.5], [0.0, 1.0])  # a keypoint and the background, two cells
+    pafs = maps([0.0, -1.0], [0.0, 0.0])  # a limb that points up, in the first cell
+    outputs = [heatmaps + 2.0, pafs + 2.0]
+
+    _, shares = pose_loss(outputs, heatmaps, pafs, ALL_VALID, settings=settings)
+
+    assert float(shares["cmap_loss_stage1"]) == 0.5 * 4.0 * (3 + 1 + 1 + 1)
+    assert float(shares["paf_loss_stage1"]) == 0.5 * 4.0 * (3 + 3 + 1 + 1)

@@ -14,7 +14,7 @@ from bpnet.errors import SpecError
 class ConvolutionStyle:
     """What the convolutions of one part of the network have in common."""
 
-    kernel_initializer: str  # "random_normal" (0.01) or "xavier"
+    kernel_initializer: str  # "random_normal" (0.01), "xavier" or "he_normal"
     regularization_type: str  # "l1", "l2" or "l1_l2"
     kernel_factor: float
     bias_factor: float
@@ -29,11 +29,13 @@ class ConvolutionStyle:
         seed = zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
         if self.kernel_initializer in ("xavier", "glorot_uniform"):
             return keras.initializers.GlorotUniform(seed=seed)
-        if self.kernel_initializer == "random_normal":
+        if self.kernel_initializer == "he_normal" and not name.endswith("out"):
+            return keras.initializers.HeNormal(seed=seed)
+        if self.kernel_initializer in ("random_normal", "he_normal"):
             return keras.initializers.RandomNormal(stddev=0.01, seed=seed)
         raise SpecError(
             f"kernel_initializer {self.kernel_initializer!r} is not known;"
-            " use random_normal or xavier"
+            " use random_normal, xavier or he_normal"
         )
 
     def regularizer(self, factor: float) -> keras.regularizers.Regularizer | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from bpnet.spec.optimizer import FocalLossParams
+from bpnet.spec.optimizer import BpNetLoss, FocalLossParams
 
 _SMALLEST = 1e-12  # under square roots and powers, whose slope at 0 is infinite
 
@@ -16,7 +16,7 @@ def pose_loss(
     pafs: Any,
     masks: Any,
     *,
-    focal: FocalLossParams | None = None,
+    settings: BpNetLoss | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss of one batch, without regularisation.
 
@@ -25,7 +25,7 @@ def pose_loss(
         heatmaps: Target (N, h, w, K+1).
         pafs: Target (N, h, w, 2L), x in channel 2l and y in 2l+1.
         masks: (N, h, w, 1): 1 where the picture is labelled, 0 where it says nothing.
-        focal: Weighs hard cells up where its ``use_focal_loss`` is set.
+        settings: Focal loss and foreground weight; None: the plain squared error.
 
     Returns:
         The sum over stages of 0.5 * sum(((output - target) * mask)^2) / N, float32, and the share
@@ -34,6 +34,8 @@ def pose_loss(
     if len(outputs) % 2:
         raise ValueError(f"outputs must be heatmaps and PAFs of every stage, not {len(outputs)}")
     heatmaps, pafs, masks = (ops.cast(x, "float32") for x in (heatmaps, pafs, masks))
+    settings = settings or BpNetLoss()
+    focal = settings.focal_loss_params
     images = ops.cast(ops.shape(heatmaps)[0], "float32")
     stages = len(outputs) // 2
     shares: dict[str, Any] = {}
@@ -42,11 +44,23 @@ def pose_loss(
         is_paf = index >= stages
         target = pafs if is_paf else heatmaps
         residual = (drawn - target) * masks
-        if focal is not None and focal.use_focal_loss:
+        if focal.use_focal_loss:
             residual = residual * _focal_factor(drawn, target, focal, vectors=is_paf)
+        error = ops.square(residual)
+        if settings.foreground_weight != 1.0:
+            present = _is_foreground(target, focal.bkg_thresh, vectors=is_paf)
+            error = ops.where(present, settings.foreground_weight * error, error)
         name = f"{'paf' if is_paf else 'cmap'}_loss_stage{index % stages + 1}"
-        shares[name] = 0.5 * ops.sum(ops.square(residual)) / images
+        shares[name] = 0.5 * ops.sum(error) / images
     return sum(shares.values()), shares
+
+
+def _is_foreground(target: Any, threshold: float, *, vectors: bool) -> Any:
+    """Where ``target`` shows a keypoint or a limb; the background channel shows neither."""
+    if vectors:
+        return ops.repeat(_length(target[..., 0::2], target[..., 1::2]) > threshold, 2, axis=-1)
+    keypoints = target[..., :-1] > threshold
+    return ops.concatenate([keypoints, ops.zeros_like(keypoints[..., :1])], axis=-1)
 
 
 def _focal_factor(drawn: Any, target: Any, focal: FocalLossParams, *, vectors: bool) -> Any:

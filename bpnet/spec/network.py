@@ -51,7 +51,9 @@ class BpNetLiteModel:
     kernel_regularization_factor: float = setting("Factor on kernels.", default=5e-4, minimum=0.0)
     bias_regularization_factor: float = setting("Factor on biases.", default=0.0, minimum=0.0)
     kernel_initializer: str = setting(
-        "random_normal (0.01) or xavier, of the stages.", default="random_normal"
+        "Of the stages: random_normal (0.01), xavier, or he_normal, which keeps the signal's "
+        "strength through every layer (its outputs start at 0.01).",
+        default="random_normal",
     )
     weights_path: str | None = setting("Weights loaded by layer name.", default=None)
 
@@ -84,6 +86,8 @@ class BpNetModel:
     kernel_regularization_factor: float = setting("Factor on kernels.", default=5e-4, minimum=0.0)
     bias_regularization_factor: float = setting("Factor on biases.", default=0.0, minimum=0.0)
     kernel_initializer: str = setting(
-        "random_normal (0.01) or xavier, of the stages.", default="random_normal"
+        "Of the stages: random_normal (0.01), xavier, or he_normal, which keeps the signal's "
+        "strength through every layer (its outputs start at 0.01).",
+        default="random_normal",
     )
     weights_path: str | None = setting("Weights loaded by layer name.", default=None)

@@ -107,11 +107,10 @@ class TrainingRun:
         """Steps and epochs until all are done or the time is up."""
         if self.progress >= 1.0:
             return
-        focal = self.spec.loss.focal_loss_params
         take_step = build_step(
             self.state,
             targets,
-            focal=focal if focal.use_focal_loss else None,
+            loss=self.spec.loss,
             batch_spec=batches.element_spec,
         )
         begun = time.monotonic()

@@ -12,7 +12,7 @@ from bpnet.encode import draw_maps
 from bpnet.model.loss import pose_loss
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
-from bpnet.spec.optimizer import FocalLossParams
+from bpnet.spec.optimizer import BpNetLoss
 from bpnet.training.checkpoints import TrainingState
 from bpnet.training.optimizer import leaf_layers
 
@@ -83,7 +83,7 @@ def build_step(
     state: TrainingState,
     targets: Targets,
     *,
-    focal: FocalLossParams | None,
+    loss: BpNetLoss,
     batch_spec: dict[str, tf.TensorSpec],
 ) -> Step:
     """The step as one graph: (images, masks, keypoints) -> its losses by name, ``loss`` the total.
@@ -94,7 +94,7 @@ def build_step(
     Args:
         state: Network, optimizer and step counter; the optimizer's rate is set from outside.
         targets: How the maps are drawn.
-        focal: Focal loss, or None for the plain squared error.
+        loss: Focal loss and foreground weight.
         batch_spec: Shapes of a batch; what varies is None, so that the graph is traced once.
     """
     model, optimizer = state.model, state.optimizer
@@ -105,7 +105,7 @@ def build_step(
             with unbiased_statistics(model, state.step):
                 outputs = model(targets.normalise(images), training=True)
             outputs = [keras.ops.cast(output, "float32") for output in outputs]
-            maps_loss, losses = pose_loss(outputs, heatmaps, pafs, masks, focal=focal)
+            maps_loss, losses = pose_loss(outputs, heatmaps, pafs, masks, settings=loss)
             penalty = keras.ops.sum(model.losses) if model.losses else tf.zeros(())
             total = maps_loss + penalty
             scaled = optimizer.scale_loss(total)
