@@ -240,7 +240,9 @@ def test_int8_without_photos_is_an_error(model_path, tmp_path, capsys):
 
 def test_options_without_effect_say_why(model_path, tmp_path, caplog):
     arguments = ["-m", str(model_path), "-o", str(tmp_path / "x.onnx"), *SIZE, "--dry_run"]
-    assert main(["export", *arguments, "--engine_file", "x.engine", "-t", "tfonnx"]) == 0
+    given = ["--engine_file", "x.engine", "-t", "tfonnx", "-u", "2"]
+    assert main(["export", *arguments, *given]) == 0
+    assert "--upsample_ratio has no effect without" in caplog.text
     assert "--engine_file has no effect: TensorRT engines are built by trtexec" in caplog.text
     assert "--backend" not in caplog.text
     assert list(tmp_path.iterdir()) == []

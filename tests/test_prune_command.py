@@ -31,11 +31,13 @@ def test_command_prunes_a_file(saved, tmp_path, capsys):
 def test_dry_run_prints_the_table_and_writes_nothing(saved, tmp_path, capsys):
     code = main(
         ["prune", "-m", str(saved), "-o", str(tmp_path / "pruned.keras"), "--target_params", "0.5",
-         "-nf", "1", "-pg", "1", "--dry_run"]
+         "-pth", "0.2", "-nf", "1", "-pg", "1", "--dry_run"]
     )  # fmt: skip
 
     assert code == 0
-    assert "parameters" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "parameters" in said.out
+    assert "--pruning_threshold: no effect" in said.err
     assert [x.name for x in tmp_path.iterdir()] == ["model.keras"]
 
 

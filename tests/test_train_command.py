@@ -198,6 +198,16 @@ def test_missing_test_data_is_a_warning(project: Path, caplog: pytest.LogCapture
     assert "labels.json does not exist: no validation" in caplog.text
 
 
+def test_settings_that_others_overrule_are_named(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = ("finetuning_config.checkpoint_path=a.keras", "model.weights_path=b.keras")
+    options = [word for change in changes for word in ("--set", change)]
+    assert train("-r", "results", *options, "--set", "pretrained_weights=nvidia.tlt") == 1
+    assert "checkpoint_path has no effect: is_finetune_exp is false" in caplog.text
+    assert "model.weights_path has no effect: pretrained_weights comes" in caplog.text
+
+
 def test_the_log_names_the_device(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train("-r", "results", "--set", "num_epoch=1") == 0
     assert "training on " in caplog.text

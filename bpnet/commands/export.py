@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.export_options import NO_EFFECT, add_arguments
+from bpnet.commands.export_options import NO_EFFECT, UPSAMPLE_RATIO, add_arguments
 from bpnet.commands.options import print_dry_run, read_key, warn_of_missing
 from bpnet.errors import ExportRejectedError, SpecError
 from bpnet.files import model_candidates
@@ -86,6 +86,8 @@ def _warn_of_options_without_effect(args: argparse.Namespace, output: Path) -> N
     for name, why in NO_EFFECT.items():
         if getattr(args, name) is not None:
             logger.warning("--%s has no effect: %s", name, why)
+    if args.upsample_ratio is not None and not args.sdk_compatible_model:
+        logger.warning("--upsample_ratio has no effect without --sdk_compatible_model")
     if args.engine_file is not None:
         logger.warning("to build it: trtexec --onnx=%s --saveEngine=%s", output, args.engine_file)
     if args.backend == "uff":
@@ -96,6 +98,12 @@ def _layout(args: argparse.Namespace) -> str:
     if args.layout is not None:
         return str(args.layout)
     return "nchw" if args.data_format == "channels_first" else "nhwc"
+
+
+def _paf_upsampling(args: argparse.Namespace) -> int:
+    if not args.sdk_compatible_model:
+        return 1
+    return UPSAMPLE_RATIO if args.upsample_ratio is None else int(args.upsample_ratio)
 
 
 def _summary(args: argparse.Namespace) -> str:
@@ -139,7 +147,7 @@ def _export(
         batch=args.static_batch_size if args.static_batch_size > 0 else None,
         layout=_layout(args),
         opset=args.opset,
-        paf_upsampling=args.upsample_ratio if args.sdk_compatible_model else 1,
+        paf_upsampling=_paf_upsampling(args),
     )
     result = to_precision(
         graph, exported, args.data_type, calibration=calibration, form=args.int8_form

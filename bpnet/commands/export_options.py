@@ -13,6 +13,7 @@ from bpnet.commands.options import (
 )
 from bpnet.spec.dataloader import STRIDE
 
+UPSAMPLE_RATIO = 4  # of --sdk_compatible_model, as NVIDIA's
 ENGINE_OPTION = "it belongs to TensorRT engines, which trtexec builds from the ONNX file"
 NO_EFFECT = {  # option: why it does nothing in this release
     "engine_file": "TensorRT engines are built by trtexec from the ONNX file in this release",
@@ -80,7 +81,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="H,W,3",
         help="size of the input, pixels, multiples of 8 (default: the model's, else 256,256,3)",
     )
-    add(
+    order = parser.add_mutually_exclusive_group().add_argument
+    order(
         "-i",
         "--data_format",
         choices=("channels_last", "channels_first"),
@@ -88,7 +90,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="channels_last: NHWC and TAO's tensor names; channels_first: NCHW, plain names and "
         "no transposes (default: %(default)s)",
     )
-    add(
+    order(
         "--layout",
         choices=("nhwc", "nchw"),
         help="the same in other words: nhwc is channels_last, nchw is channels_first",
@@ -123,9 +125,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "-u",
         "--upsample_ratio",
         type=int,
-        default=4,
+        default=None,
         choices=(1, 2, 4, 8),
-        help="by how much, with --sdk_compatible_model (default: %(default)s)",
+        help=f"by how much, with --sdk_compatible_model (default: {UPSAMPLE_RATIO})",
     )
     add("-v", "--verbose", action="store_true", help="show more messages")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+THRESHOLD = 0.1  # TAO's
 SIZE = 256  # pixels, the side of the image that GFLOPs are given for
 
 EPILOG = """examples:
@@ -53,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-pth",
         "--pruning_threshold",
         type=float,
-        default=0.1,
+        default=None,
         metavar="NORM",
-        help="filters whose norm is not above this go (default: %(default)s)",
+        help=f"filters whose norm is not above this go (default: {THRESHOLD})",
     )
     parser.add_argument(
         "--target_params",
@@ -140,6 +141,8 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
     from bpnet.model.files import find_model, load_model, output_path
     from bpnet.model.prune import prune
 
+    if args.target_params is not None and args.pruning_threshold is not None:
+        logger.warning("--pruning_threshold: no effect, --target_params finds the threshold")
     key = read_key(args)
     source, target = find_model(args.model), output_path(args.output_file, key=key)
     if source.resolve() == target.resolve():
@@ -147,7 +150,7 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
     model, contract = load_model(source, key=key)
     result = prune(
         model,
-        threshold=args.pruning_threshold,
+        threshold=THRESHOLD if args.pruning_threshold is None else args.pruning_threshold,
         granularity=args.pruning_granularity,
         min_filters=args.min_num_filters,
         normalizer=args.normalizer,

@@ -56,6 +56,10 @@ def find_start(spec: BpNetTrainer, results_dir: Path) -> Start:
         return Start(newest.model, newest, resumed=True)
     finetuning = spec.finetuning_config
     if not finetuning.is_finetune_exp:
+        if finetuning.checkpoint_path:
+            logger.warning(
+                "finetuning_config.checkpoint_path has no effect: is_finetune_exp is false"
+            )
         return Start(None, None, resumed=False)
     if not finetuning.checkpoint_path:
         raise SpecError(
@@ -78,6 +82,8 @@ def start_state(
     """Network, optimizer and counters as the training's first step needs them."""
     model = build_or_load(spec, start.model, skeleton=skeleton, key=key)
     weights = spec.pretrained_weights or spec.model.weights_path
+    if spec.pretrained_weights and spec.model.weights_path:
+        logger.warning("model.weights_path has no effect: pretrained_weights comes before it")
     if weights and not start.model and not spec.load_graph:
         take_weights(model, Path(weights), key=key)
     model = in_precision(model, precision)
