@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from bpnet.pose.maps import map_to_input
+
 LEAST_HEAT = 0.001  # smaller heatmap values are 0
 LEAST_LENGTH = 0.001  # pixels; shorter limbs have no direction
 
@@ -48,9 +50,9 @@ def draw_maps(
         Heatmaps (N, h, w, K+1) and PAFs (N, h, w, 2L), float32.
     """
     keypoints = ops.cast(keypoints, "float32")
-    columns = np.arange(map_width, dtype=np.float32) * stride + (stride - 1) / 2
-    rows = np.arange(map_height, dtype=np.float32) * stride + (stride - 1) / 2
-    grid = (rows.astype(np.float32), columns.astype(np.float32))
+    rows = map_to_input(np.arange(map_height, dtype=np.float32), stride)
+    columns = map_to_input(np.arange(map_width, dtype=np.float32), stride)
+    grid = (rows, columns)
     heatmaps = _draw_heatmaps(keypoints, grid, sigma=sigma)
     return heatmaps, _draw_pafs(keypoints, grid, limbs=limbs, limb_width=limb_width)
 

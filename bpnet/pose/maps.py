@@ -28,10 +28,10 @@ class PoseMaps:
 
 
 def map_to_input(xy: NDArray[np.float32], stride: float) -> NDArray[np.float32]:
-    """Points (..., 2) in cells of a map, as pixels of the network's input."""
+    """Points (..., 2), or one coordinate of them, in cells of a map, as pixels of the input."""
     return np.asarray(xy * stride + (stride - 1) / 2, dtype=np.float32)
 
 
 def input_to_map(xy: NDArray[np.float32], stride: float) -> NDArray[np.float32]:
-    """Points (..., 2) in pixels of the network's input, as cells of a map."""
+    """Points (..., 2), or one coordinate of them, in pixels of the input, as cells of a map."""
     return np.asarray((xy - (stride - 1) / 2) / stride, dtype=np.float32)

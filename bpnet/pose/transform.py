@@ -18,11 +18,6 @@ class ImageTransform:
     matrix: NDArray[np.float64]
 
     @classmethod
-    def identity(cls) -> "ImageTransform":
-        """The transform that changes nothing."""
-        return cls(np.eye(2, 3))
-
-    @classmethod
     def resize(cls, scale_x: float, scale_y: float) -> "ImageTransform":
         """An image scaled by these factors, its outer edges (not its pixel centres) aligned."""
         return cls(
