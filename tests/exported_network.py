@@ -1,8 +1,12 @@
 """A small network with live batch norms, as the tests of export share it."""
 
+import json
+
 import keras
 import numpy as np
+import onnx
 
+from bpnet.inference.onnx_backend import METADATA_KEY
 from bpnet.model.network import build_network
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.skeleton import Skeleton
@@ -44,3 +48,9 @@ def small_network(**settings) -> keras.Model:
 def photos(count: int, *, height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> list:
     draw = np.random.default_rng(seed)
     return [draw.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def get_contract(model: onnx.ModelProto) -> ModelContract:
+    """The contract in the metadata of ``model``."""
+    (text,) = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    return ModelContract.from_dict(json.loads(text))

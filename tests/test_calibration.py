@@ -18,8 +18,8 @@ from bpnet.export.calibration import (
     range_by_mse,
     range_by_percentile,
 )
-from bpnet.export.images import choose_images, normalise, read_fitted
-from bpnet.inference.preprocess import InputFit, fit_image
+from bpnet.export.images import choose_images, read_fitted
+from bpnet.inference.preprocess import InputFit, fit_image, to_tensor
 from bpnet.inference.sources import read_image
 
 
@@ -143,6 +143,6 @@ def test_images_are_fitted_and_normalised_as_in_inference(folder):
     (_, image) = read_fitted(paths, height=64, width=64)
     fit = InputFit(height=64, width=64, mode="pad_image_input")
     assert np.array_equal(image, fit_image(read_image(paths[1]), fit).image)
-    tensor = normalise(image, CONTRACT)
+    tensor = to_tensor(image[None], CONTRACT)[0]
     assert tensor.shape == (64, 64, 3)
     np.testing.assert_allclose(tensor, image / 256.0 - 0.5, atol=1e-7)

@@ -8,14 +8,22 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from exported_network import CONTRACT, HEIGHT, SKELETON, WIDTH, photos, small_network
+from exported_network import (
+    CONTRACT,
+    HEIGHT,
+    SKELETON,
+    WIDTH,
+    get_contract,
+    photos,
+    small_network,
+)
 
 from bpnet.cli import main
 from bpnet.encryption import decrypt
 from bpnet.errors import ModelError
 from bpnet.export.artefact import compare, draw_maps, to_precision
-from bpnet.export.graph import get_contract, write_onnx
-from bpnet.export.onnx import export_onnx, to_onnx
+from bpnet.export.graph import write_onnx
+from bpnet.export.onnx import to_onnx
 from bpnet.export.verify import MAXIMUM_ERROR, compare_maps
 from bpnet.inference.backend import open_backend
 from bpnet.inference.keras_backend import KerasBackend
@@ -71,7 +79,8 @@ def test_nhwc_has_taos_names_order_and_shapes(nhwc):
 
 def test_nchw_has_no_transpose_and_plain_names(network, tmp_path):
     path = tmp_path / "network.onnx"
-    contract = export_onnx(network, CONTRACT, path, height=HEIGHT, width=WIDTH, layout="nchw")
+    exported, contract = to_onnx(network, CONTRACT, height=HEIGHT, width=WIDTH, layout="nchw")
+    write_onnx(exported, path)
     graph = onnx.load(path).graph
     assert {node.op_type for node in graph.node} == {"Conv", "Relu", "Concat"}
     assert shapes(graph.input) == [("input_1", ["batch", 3, 64, 96])]

@@ -11,9 +11,9 @@ from exported_network import CONTRACT, HEIGHT, WIDTH, photos, small_network
 from bpnet.errors import ModelError
 from bpnet.export.calibration import collect_histograms, make_ranges
 from bpnet.export.graph import constants, open_session, producers
-from bpnet.export.images import normalise
 from bpnet.export.onnx import to_onnx
 from bpnet.export.quantize import FORMS, output_convolutions, quantise, ranged_tensors
+from bpnet.inference.preprocess import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def float_graph() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def ranges(float_graph) -> dict[str, float]:
-    images = [normalise(image, CONTRACT) for image in photos(4)]
+    images = [to_tensor(image[None], CONTRACT)[0] for image in photos(4)]
     return make_ranges(collect_histograms(float_graph, images, ranged_tensors(float_graph)), "max")
 
 
@@ -35,7 +35,7 @@ def run(model: onnx.ModelProto, image) -> list[np.ndarray]:
 def test_int8_maps_are_near_float_maps(float_graph, ranges, form):
     quantised = quantise(float_graph, ranges, form=form)
     onnx.checker.check_model(quantised, full_check=True)
-    image = normalise(photos(1, seed=9)[0], CONTRACT)
+    image = to_tensor(np.stack(photos(1, seed=9)), CONTRACT)[0]
     for expected, found in zip(run(float_graph, image), run(quantised, image), strict=True):
         assert np.abs(found - expected).mean() < 0.02 * np.abs(expected).max()
         assert np.abs(found - expected).max() > 0  # it is not the float graph
@@ -110,7 +110,7 @@ def test_chosen_convolutions_stay_float(float_graph, ranges):
 def test_attention_is_quantised_too():
     network = small_network(use_self_attention=True)
     graph, _ = to_onnx(network, CONTRACT, height=HEIGHT, width=WIDTH, layout="nchw")
-    image = normalise(photos(1)[0], CONTRACT).transpose(2, 0, 1).copy()
+    image = to_tensor(np.stack(photos(1)), CONTRACT)[0].transpose(2, 0, 1).copy()
     table = make_ranges(collect_histograms(graph, [image], ranged_tensors(graph)), "max")
     for form in FORMS:
         quantised = quantise(graph, table, form=form)
@@ -120,7 +120,7 @@ def test_attention_is_quantised_too():
 
 def test_a_graph_of_a_fixed_batch_can_be_calibrated():
     graph, _ = to_onnx(small_network(), CONTRACT, height=HEIGHT, width=WIDTH, batch=2)
-    image = normalise(photos(1)[0], CONTRACT)
+    image = to_tensor(np.stack(photos(1)), CONTRACT)[0]
     table = make_ranges(collect_histograms(graph, [image], ranged_tensors(graph)), "max")
     session = open_session(quantise(graph, table, form="onnxruntime"))
     pafs, _ = session.run(None, {"input_1:0": np.stack([image, image])})

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from bpnet.export.calibration import collect_histograms, make_ranges
 from bpnet.export.graph import set_contract
-from bpnet.export.images import normalise, read_fitted
+from bpnet.export.images import read_fitted
 from bpnet.export.precision import to_float16
 from bpnet.export.quantize import quantise, ranged_tensors
 from bpnet.export.verify import Comparison, compare_maps
 from bpnet.inference.backend import Backend
 from bpnet.inference.onnx_backend import OnnxBackend
+from bpnet.inference.preprocess import to_tensor
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
@@ -46,9 +47,8 @@ def calibrate(
     """
     paths = tqdm(calibration.images, desc="calibrating", unit="image", disable=None)
     height, width = fixed_size(contract)
-    inputs = (
-        normalise(image, contract) for image in read_fitted(paths, height=height, width=width)
-    )
+    fitted = read_fitted(paths, height=height, width=width)
+    inputs = (to_tensor(image[None], contract)[0] for image in fitted)
     histograms = collect_histograms(graph, inputs, ranged_tensors(graph))
     return make_ranges(histograms, calibration.method)
 

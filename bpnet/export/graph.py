@@ -32,14 +32,6 @@ def set_contract(model: onnx.ModelProto, contract: ModelContract) -> None:
     )
 
 
-def get_contract(model: onnx.ModelProto) -> ModelContract | None:
-    """The contract that ``model`` carries, if it carries one."""
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return ModelContract.from_dict(json.loads(entry.value))
-    return None
-
-
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """The constant tensors of the graph, by name."""
     return {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from bpnet.errors import DataError
 from bpnet.inference.preprocess import InputFit, fit_image
 from bpnet.inference.sources import list_images, read_image
-from bpnet.pose.contract import ModelContract
 
 
 def choose_images(folder: Path, count: int) -> list[Path]:
@@ -55,11 +54,3 @@ def drawn_images(count: int, *, height: int, width: int) -> list[NDArray[np.uint
         )
         for _ in range(count)
     ]
-
-
-def normalise(image: NDArray[np.uint8], contract: ModelContract) -> NDArray[np.float32]:
-    """An image (H, W, 3) uint8 RGB as the network's input tensor, without its batch axis."""
-    ordered = image[..., ::-1] if contract.channel_order == "bgr" else image
-    values = ordered.astype(np.float32) * (1 / np.asarray(contract.image_scale)).astype(np.float32)
-    values -= np.asarray(contract.image_offset, np.float32)
-    return np.ascontiguousarray(values.transpose(2, 0, 1) if contract.layout == "nchw" else values)

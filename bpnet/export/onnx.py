@@ -7,7 +7,6 @@ float32 ``pixels / image_scale - image_offset``.
 import dataclasses
 import gc
 import re
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +14,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from bpnet.export.graph import constants, rename_tensors, set_contract, write_onnx
+from bpnet.export.graph import constants, rename_tensors, set_contract
 from bpnet.pose.contract import ModelContract
 
 TAO_NAMES = {
@@ -30,33 +29,6 @@ PLAIN_NAMES = {
     "heatmap": "heatmap_out",
     "upsampled_paf": "paf_upsampled",
 }
-
-
-def export_onnx(
-    model: keras.Model,
-    contract: ModelContract,
-    path: Path,
-    *,
-    height: int,
-    width: int,
-    batch: int | None = None,
-    layout: str = "nhwc",
-    opset: int = 17,
-    paf_upsampling: int = 1,
-) -> ModelContract:
-    """Write ``model`` to ``path``; returns the contract of the file. See ``to_onnx``."""
-    exported, exported_contract = to_onnx(
-        model,
-        contract,
-        height=height,
-        width=width,
-        batch=batch,
-        layout=layout,
-        opset=opset,
-        paf_upsampling=paf_upsampling,
-    )
-    write_onnx(exported, path)
-    return exported_contract
 
 
 def to_onnx(

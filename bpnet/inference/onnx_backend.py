@@ -13,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from bpnet.errors import ModelError
 from bpnet.inference.description import Describe, describe_model
+from bpnet.inference.preprocess import to_tensor
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
@@ -26,7 +27,11 @@ FAILURES = (
     failures.NotImplemented,
     failures.RuntimeException,
 )
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 class OnnxBackend:
@@ -73,8 +78,6 @@ class OnnxBackend:
             height=rows if isinstance(rows, int) else None,
             width=columns if isinstance(columns, int) else None,
         )
-        self._scale = (1 / np.asarray(contract.image_scale)).astype(np.float32)
-        self._offset = np.asarray(contract.image_offset, np.float32)
         self._choose_outputs(stage)
 
     def predict(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
@@ -94,7 +97,7 @@ class OnnxBackend:
         try:
             heatmaps, pafs = self._session.run(
                 [self.contract.heatmap_output, self.contract.paf_output],
-                {self._input_name: self._prepare(images)},
+                {self._input_name: to_tensor(images, self.contract, self._type)},
             )
         except FAILURES as error:
             size = "x".join(str(side) for side in images.shape[:3])
@@ -108,19 +111,6 @@ class OnnxBackend:
             PoseMaps(heatmap, paf, heatmap_stride, paf_stride)
             for heatmap, paf in zip(heatmaps, pafs, strict=True)
         ]
-
-    def _prepare(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Images (N, H, W, 3) RGB as the graph's input tensor."""
-        if self.contract.channel_order == "bgr":
-            images = images[..., ::-1]
-        values: NDArray[Any] = images
-        if self._type is not np.uint8:  # a graph that takes bytes normalises them itself
-            values = images.astype(np.float32)
-            values *= self._scale
-            values -= self._offset
-        if self.contract.layout == "nchw":
-            values = values.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(values, dtype=self._type)
 
     def _as_nhwc(self, maps: NDArray[Any], channels: int, name: str) -> NDArray[np.float32]:
         """Maps (N, ..., ...) as a float32 view (N, h, w, channels)."""

@@ -1,13 +1,15 @@
-"""Fitting a photo to a network's input, and remembering where its pixels went."""
+"""Fitting a photo to a network's input, remembering where its pixels went, and normalising it."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import DataError
+from bpnet.pose.contract import ModelContract
 from bpnet.pose.transform import ImageTransform
 
 LEAST_SIDE = 8  # pixels; a smaller image cannot hold a person
@@ -86,6 +88,25 @@ def fit_image(image: NDArray[np.uint8], fit: InputFit, *, scale: float = 1.0) ->
         canvas[top : top + content_height, left : left + content_width] = image
         image = canvas
     return NetworkInput(image, transform)
+
+
+def to_tensor(
+    images: NDArray[np.uint8], contract: ModelContract, dtype: type[np.generic] = np.float32
+) -> NDArray[Any]:
+    """Images (N, H, W, 3) uint8 RGB as the network's input tensor, in its order and layout.
+
+    A network that takes uint8 normalises its pixels itself.
+    """
+    if contract.channel_order == "bgr":
+        images = images[..., ::-1]
+    values: NDArray[Any] = images
+    if dtype is not np.uint8:
+        values = images.astype(np.float32)
+        values *= (1 / np.asarray(contract.image_scale)).astype(np.float32)
+        values -= np.asarray(contract.image_offset, np.float32)
+    if contract.layout == "nchw":
+        values = values.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(values, dtype=dtype)
 
 
 def _content_size(height: int, width: int, fit: InputFit, scale: float) -> tuple[int, int]:
