@@ -65,13 +65,13 @@ class NormalizationParams:
     """network input = pixel / scale - offset, a number a channel."""
 
     image_scale: list[float] = setting(
-        "Divides pixels (0..255).", factory=lambda: [256.0] * 3, length=3
+        "Divides pixels (0..255).", factory=lambda: [256.0] * 3, minimum=1e-6, length=3
     )
     image_offset: list[float] = setting(
         "Subtracted after that.", factory=lambda: [0.5] * 3, length=3
     )
     mask_scale: list[float] = setting(
-        "Divides mask pixels (0..255).", factory=lambda: [255.0], length=1
+        "Divides mask pixels (0..255).", factory=lambda: [255.0], minimum=1e-6, length=1
     )
     mask_offset: list[float] = setting("Subtracted after that.", factory=lambda: [0.0], length=1)
 

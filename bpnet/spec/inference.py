@@ -35,6 +35,7 @@ class ModelInput:
     image_scale: list[float] = setting(
         "Pixels (0..255) are divided by this, a number a channel.",
         factory=lambda: [256.0] * 3,
+        minimum=1e-6,
         length=3,
     )
     image_offset: list[float] = setting(
