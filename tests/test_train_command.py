@@ -230,6 +230,7 @@ def test_several_gpus_are_not_silently_one(project: Path, caplog: pytest.LogCapt
         ("dataloader.dataset_config.dataset_specs.worms=gone.json", "gone.json"),
         ("dataloader.pose_config.pose_config_path=gone.json", "gone.json"),
         ("dataloader.normalization_params.image_scale=[256.0]", "image_scale: expected 3 values"),
+        ("dataloader.normalization_params.mask_scale=[0.0]", "expected at least 1e-06, found 0.0"),
         ("pretrained_weights=gone.keras", "gone.keras does not exist"),
         ("pretrained_weights=gone.tlt", "gone.tlt does not exist; check the path (NVIDIA's"),
         ("pretrained_weights=nvidia.tlt", "nvidia.tlt is not a file that bpnet encrypted; NVID"),

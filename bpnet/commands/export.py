@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bpnet.commands.export_options import NO_EFFECT, UPSAMPLE_RATIO, add_arguments
 from bpnet.commands.options import print_dry_run, read_key, warn_of_missing
-from bpnet.errors import ExportRejectedError, SpecError
+from bpnet.errors import ExitCode, ExportRejectedError, SpecError
 from bpnet.files import model_candidates
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"# would write {output}: {_summary(args)}")
         there = any(file.exists() for file in model_candidates(args.model))
         warn_of_missing([] if there else [args.model])
-        return 0
+        return ExitCode.DONE
     with status(args.results_dir, "export") as write:
         _export(args, spec, output=output, key=key, write=write)
-    return 0
+    return ExitCode.DONE
 
 
 def _read_spec(args: argparse.Namespace) -> "BpNetTrainer | None":

@@ -190,6 +190,11 @@ def _noted(contract: "ModelContract | None", result: "PruneResult") -> "ModelCon
     import dataclasses
 
     if contract is None:
+        logger.warning(
+            "the model says neither skeleton nor pixels, so the pruned one will not either: "
+            "evaluate and inference need an inference spec for it (for a network of TAO, with "
+            "model_output.paf_cell_corners true until it is retrained)"
+        )
         return None
     note = {
         "parameters": str(result.parameters_after),

@@ -230,9 +230,9 @@ def _validation(
     spec: "BpNetTrainer", skeleton: "Skeleton", datasets: "dict[str, DatasetSpec]"
 ) -> "Validate | None":
     """The validation on the first dataset's test data, as the spec's inference spec says."""
+    from bpnet.pose.contract import ModelContract
     from bpnet.spec.inference import InferenceSpec
     from bpnet.spec.reader import read_spec
-    from bpnet.training.trainer import contract_of
     from bpnet.training.validation import build_validation
 
     if spec.inference_spec:
@@ -243,7 +243,8 @@ def _validation(
             input_shape=[dims.height, dims.width], keep_aspect_ratio_mode="pad_image_input"
         )
     first = next(iter(datasets.values()))
-    return build_validation(first, contract_of(spec, skeleton), inference=inference)
+    contract = ModelContract.trained_on(spec.dataloader, skeleton)
+    return build_validation(first, contract, inference=inference)
 
 
 def describe(spec: "BpNetTrainer", skeleton: "Skeleton", key: str | None) -> str:

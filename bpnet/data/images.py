@@ -28,7 +28,7 @@ def read_image(
     """An image file as the network sees it, uint8 (H, W, 3) RGB.
 
     Args:
-        path: JPEG (decoded only where and as finely as needed), PNG or what else OpenCV reads,.
+        path: JPEG (decoded only where and as finely as needed), PNG or what else OpenCV reads.
         transform: From the file's pixels, as they are stored, to network-input pixels.
         image_size: Height and width that the file must have.
         network_size: Height H and width W of the result.

@@ -21,6 +21,7 @@ class KeypointReader:
         joints: How many joints it has.
         copied: (C, 2) the skeleton's keypoint and the dataset's joint that it is.
         derived: The skeleton's keypoint, and the joints that it is the mean of.
+        keypoints: How many keypoints the skeleton has.
         flags: The raw visibility flags that mean labelled.
     """
 

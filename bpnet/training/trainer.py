@@ -103,14 +103,12 @@ def train(
     return run.run(batches, Targets.of(spec.dataloader, skeleton))
 
 
-def contract_of(
-    spec: BpNetTrainer, skeleton: Skeleton, *, parameters: int | None = None
-) -> ModelContract:
+def contract_of(spec: BpNetTrainer, skeleton: Skeleton, *, parameters: int) -> ModelContract:
     """What the model files say of themselves."""
     dims = spec.dataloader.image_config.image_dims
     extra = {
         "bpnet_version": __version__,
-        **({"parameters": str(parameters)} if parameters else {}),
+        "parameters": str(parameters),
         "trained_at": f"{dims.height}x{dims.width}",
         "training_spec_sha256": hashlib.sha256(dump_spec(spec).encode()).hexdigest(),
     }
