@@ -1,8 +1,12 @@
 """Fixtures of every test."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As the command line sets it: TensorFlow reads it once, when whichever test comes first loads it.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
