@@ -47,19 +47,17 @@ def pose_loss(
         if focal.use_focal_loss:
             residual = residual * _focal_factor(drawn, target, focal, vectors=is_paf)
         error = ops.square(residual)
-        if settings.foreground_weight != 1.0:
-            present = _is_foreground(target, focal.bkg_thresh, vectors=is_paf)
+        if settings.foreground_weight != 1.0 and not is_paf:
+            present = _shows_keypoint(heatmaps, focal.bkg_thresh)
             error = ops.where(present, settings.foreground_weight * error, error)
         name = f"{'paf' if is_paf else 'cmap'}_loss_stage{index % stages + 1}"
         shares[name] = 0.5 * ops.sum(error) / images
     return sum(shares.values()), shares
 
 
-def _is_foreground(target: Any, threshold: float, *, vectors: bool) -> Any:
-    """Where ``target`` shows a keypoint or a limb; the background channel shows neither."""
-    if vectors:
-        return ops.repeat(_length(target[..., 0::2], target[..., 1::2]) > threshold, 2, axis=-1)
-    keypoints = target[..., :-1] > threshold
+def _shows_keypoint(heatmaps: Any, threshold: float) -> Any:
+    """Where the target heatmaps show a keypoint; the background channel never does."""
+    keypoints = heatmaps[..., :-1] > threshold
     return ops.concatenate([keypoints, ops.zeros_like(keypoints[..., :1])], axis=-1)
 
 

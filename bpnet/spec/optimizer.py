@@ -89,8 +89,8 @@ class BpNetLoss:
 
     focal_loss_params: FocalLossParams = setting("Focal L2.", factory=FocalLossParams)
     foreground_weight: float = setting(
-        "Squared errors count this many times where a keypoint or limb is drawn; above 1, slim "
-        "networks and short trainings find people sooner.",
+        "Squared errors of heatmaps count this many times where a keypoint is drawn; above 1, "
+        "slim networks and short trainings find people sooner.",
         default=1.0,
         minimum=0.0,
     )
