@@ -66,7 +66,7 @@ def random_outfit(rng: np.random.Generator) -> Outfit:
         trim=rng.uniform(20, 245, 3),
         long_sleeves=bool(rng.random() < 0.5),
         long_trousers=bool(rng.random() < 0.7),
-        pattern=int(rng.choice([0, 0, 0, 1, 2, 3])),
+        pattern=int(rng.choice([0, 0, 0, 0, 0, 1, 2, 3])),
         hat=bool(rng.random() < 0.15),
     )
 
@@ -134,7 +134,7 @@ def _lit(
         if pattern == 3:
             stripe = np.floor(t * 2) + np.floor(u * 2)
         paint = np.where((stripe % 2 == 0)[..., None], paint, trim.astype(np.float32))
-    shade = 1.06 - 0.34 * u * u - 0.1 * u
+    shade = 1.08 - 0.5 * u * u - 0.1 * u
     return np.asarray(paint * shade[..., None], dtype=np.float32)
 
 
@@ -206,7 +206,7 @@ def _paint_limb(
         (False, True): (0.06, 0.042), (False, False): (0.042, 0.027),
     }[arm, upper]  # fmt: skip
     covered = upper or (outfit.long_sleeves if arm else outfit.long_trousers)
-    cloth = outfit.shirt if arm else outfit.trousers
+    cloth = outfit.shirt * 0.88 if arm else outfit.trousers  # a sleeve stands out from its trunk
     shape = _hull((start, radii[0] * h), (end, radii[1] * h))
     if arm and not upper:  # the sleeve or the bare forearm ends at the wrist, the hand goes on
         wrist = p[ends[0].replace("elbow", "wrist")]

@@ -51,7 +51,7 @@ def _turn(x: float, y: float, z: float) -> Array:
 
 def _limb_angles(rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """Degrees of each joint, by a random activity: (forward, outward); bends stand in forward."""
-    activity = rng.choice(["stand", "walk", "reach", "sit", "free"], p=[0.25, 0.25, 0.2, 0.1, 0.2])
+    activity = rng.choice(["stand", "walk", "reach", "sit", "free"], p=[0.28, 0.3, 0.2, 0.1, 0.12])
     swing = rng.uniform(10, 40) * rng.choice([-1, 1])
     angles: dict[str, tuple[float, float]] = {}
     for side, sign in (("left", 1), ("right", -1)):
@@ -120,7 +120,7 @@ def random_body(rng: np.random.Generator, *, height: float, centre: tuple[float,
         centre: (x, y) pixels.
     """
     joints, _, head = _joints(rng)
-    facing_camera = rng.random() < 0.75
+    facing_camera = rng.random() < 0.8
     yaw = rng.normal(0, 40) if facing_camera else rng.uniform(90, 270)
     whole = _turn(0, yaw, rng.uniform(-8, 8))
     face = {

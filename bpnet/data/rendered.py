@@ -137,7 +137,7 @@ def render_scene(
     people = _place_people(rng, size)
     for person in people:
         paint_person(painter, person.body, random_outfit(rng), person=person.number)
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.75, 0.2, 0.05]))):
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.83, 0.14, 0.03]))):
         _paint_thing(rng, painter, size)
     annotations = [a for person in people if (a := _annotate(person, painter, size)) is not None]
     if crowd:
@@ -179,7 +179,7 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.f
 def _place_people(rng: np.random.Generator, size: tuple[int, int]) -> list[Person]:
     """People of a scene, far ones first; small ones carry no keypoints."""
     height, width = size
-    count = int(rng.choice([1, 2, 3, 4, 5], p=[0.32, 0.32, 0.19, 0.1, 0.07]))
+    count = int(rng.choice([1, 2, 3, 4, 5], p=[0.36, 0.32, 0.17, 0.09, 0.06]))
     tallest = (0.95, 0.95, 0.85, 0.75, 0.7)[count - 1]
     placed: list[tuple[float, tuple[float, float], bool]] = []
     for _ in range(count):
@@ -188,10 +188,10 @@ def _place_people(rng: np.random.Generator, size: tuple[int, int]) -> list[Perso
         taken = np.array([at[0] for _, at, _ in placed] or [-width])
         x = float(room[np.abs(room[:, None] - taken).min(1).argmax()])
         middle = rng.uniform(part / 2, 1 - part / 2)
-        if rng.random() < 0.18:  # partly outside the frame
+        if rng.random() < 0.15:  # partly outside the frame
             middle += rng.uniform(0.1, 0.4) * part * rng.choice([-1, 1, 1])
             part = min(0.95, part * 1.25)
-        if placed and rng.random() < 0.05:  # close to another
+        if placed and rng.random() < 0.055:  # close to another
             near, (near_x, near_y), _ = placed[-1]
             part = float(np.clip(near * rng.uniform(0.85, 1.15), 0.3, 0.95))
             x, middle = near_x + rng.uniform(-0.16, 0.16) * near * height, near_y / height
@@ -234,7 +234,7 @@ def _photograph(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray
     lit: NDArray[np.floating] = (image - 128) * rng.uniform(0.75, 1.15) + 128 + rng.uniform(-25, 25)
     if rng.random() < 0.5:
         lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.1)))
-    lit = lit + rng.normal(0, rng.uniform(1, 7), lit.shape)
+    lit = lit + rng.normal(0, rng.uniform(1, 5), lit.shape)
     return np.clip(lit, 0, 255).astype(np.uint8)
 
 
