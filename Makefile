@@ -2,6 +2,7 @@
 # Each makes .venv itself. PYTHON=python3.12 picks another interpreter (3.11 or newer for training).
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+PYTHON_BASE ?= python3.10
 MINUTES ?=
 RESULTS ?= quickstart
 
@@ -11,13 +12,17 @@ READY := $(VENV)/.ready
 NATIVE := $(shell find bpnet/decode/csrc -type f)
 LINTED := bpnet tests benchmarks
 
-.PHONY: quickstart test check format ci-full clean
+.PHONY: quickstart test test-base check format ci-full clean
 
 quickstart: $(READY)
 	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The base install on the oldest Python, without TensorFlow.
+test-base: $(READY)
+	.ci/base_install $(PYTHON_BASE)
 
 check: $(READY)
 	$(BIN)/ruff check $(LINTED)
@@ -30,7 +35,7 @@ format: $(READY)
 	$(BIN)/ruff format $(LINTED)
 	$(BIN)/clang-format -i $(shell find bpnet/decode/csrc -name '*.cpp' -o -name '*.h')
 
-ci-full: check test quickstart
+ci-full: check test test-base quickstart
 
 # Made anew when the dependencies or the native code change.
 $(READY): pyproject.toml $(NATIVE)

@@ -7,46 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spots import write_model, write_spots
+from spots import CATEGORY, write_dataset, write_model
 
 from bpnet.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-PEOPLE = {4: [((80, 50), (84, 140))], 5: [((150, 90), (150, 200))], 6: []}  # by image id
-CATEGORY = {"name": "person", "id": 3, "keypoints": ["bottom", "top"]}
-
-
-def write_dataset(folder: Path) -> Path:
-    """Three 256x256 images of spots, their labels and the dataset spec; returns the spec's path."""
-    images, annotations = [], []
-    for image_id, people in PEOPLE.items():
-        for top, bottom in people:
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": 3,
-                    "keypoints": [*bottom, 2, *top, 2],
-                    "num_keypoints": 2,
-                    "bbox": [top[0] - 20, top[1], 40, bottom[1] - top[1]],
-                    "area": 4000,
-                    "iscrowd": 0,
-                }
-            )
-        name = f"{image_id}.png"
-        images.append({"id": image_id, "file_name": name, "height": 256, "width": 256})
-        write_spots(folder / "images" / name, people)
-    document = {"images": images, "annotations": annotations, "categories": [CATEGORY]}
-    (folder / "labels.json").write_text(json.dumps(document))
-    spec = folder / "spec.json"
-    subset = {"images_root_dir_path": "images", "annotation_root_dir_path": "labels.json"}
-    category = {**CATEGORY, "id": 1}  # the annotation file's number counts
-    spec.write_text(
-        json.dumps(
-            {"root_directory_path": str(folder), "test_data": subset, "categories": [category]}
-        )
-    )
-    return spec
 
 
 @pytest.fixture
