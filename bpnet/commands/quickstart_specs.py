@@ -7,9 +7,9 @@ from typing import Any
 from bpnet.data.posed_body import KEYPOINTS
 from bpnet.data.rendered import SKELETON
 from bpnet.files import replacing
+from bpnet.spec.dataloader import STRIDE
 
 INPUT = (192, 256)  # height, width of the network's input, pixels
-STRIDE = 8
 DATASET = "drawn"
 
 CATEGORY: dict[str, Any] = {
@@ -46,11 +46,12 @@ def write_specs(root: Path, *, seed: int) -> dict[str, Path]:
     train = _train(root, paths, seed=seed)
     _write_yaml(paths["train"], train, command.format("train.yaml"))
     retrain = {**train, "pretrained_weights": str(root / "pruned" / "bpnet_model.keras")}
-    retrain |= {"load_graph": True, "optimizer": _optimizer(rate=1e-3)}
+    retrain |= {"load_graph": True, "optimizer": _optimizer(rate=5e-4)}
     _write_yaml(paths["retrain"], retrain, command.format("retrain.yaml"))
     inference = {
         "input_shape": list(INPUT),
         "keep_aspect_ratio_mode": "pad_image_input",
+        "flip_test": True,
         "train_spec": str(paths["train"]),
     }
     _write_yaml(
@@ -90,13 +91,13 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
         "__class_name__": "BpNetTrainer",
         "random_seed": seed,
         "num_epoch": 100,  # more than the minutes allow: the clock ends the training
-        "checkpoint_n_epoch": 2,
-        "validation_every_n_epoch": 2,
+        "checkpoint_n_epoch": 1,
+        "validation_every_n_epoch": 1,
         "max_ckpt_to_keep": 2,
         "use_stagewise_lr_multipliers": False,
         "dataloader": {
             "__class_name__": "BpNetDataloader",
-            "batch_size": 8,
+            "batch_size": 2,  # a short training is short of steps, not of pictures
             "image_config": {"image_dims": {"height": height, "width": width, "channels": 3}},
             "pose_config": {
                 "__class_name__": "BpNetPoseConfig",
@@ -114,12 +115,12 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
                 "spatial_augmentation_mode": "standard",
                 "spatial_aug_params": {
                     "flip_lr_prob": 0.5,
-                    "rotate_deg_max": 20.0,
+                    "rotate_deg_max": 6.0,
                     "zoom_prob": 1.0,
-                    "zoom_ratio_min": 0.8,
-                    "zoom_ratio_max": 1.25,
+                    "zoom_ratio_min": 0.93,
+                    "zoom_ratio_max": 1.08,
                     "use_translate_ratio": True,
-                    "translate_ratio_max": 0.08,
+                    "translate_ratio_max": 0.025,
                 },
             },
             "label_processor_config": {"heatmap_gaussian_sigma": 7.0},
@@ -130,10 +131,11 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
             "width_multiplier": 0.25,
             "heat_channels": len(KEYPOINTS) + 1,
             "paf_channels": 2 * len(SKELETON),
-            "kernel_initializer": "xavier",
+            "kernel_initializer": "he_normal",
             "kernel_regularization_factor": 0.0,
         },
-        "optimizer": _optimizer(rate=2e-3),
+        "optimizer": _optimizer(rate=1e-3),
+        "loss": {"__class_name__": "BpNetLoss", "foreground_weight": 5.0},
     }
 
 
@@ -144,9 +146,9 @@ def _optimizer(*, rate: float) -> dict[str, Any]:
         "learning_rate_schedule": {
             "__class_name__": "SoftstartAnnealingLearningRateSchedule",
             "soft_start": 0.05,
-            "annealing": 0.3,
+            "annealing": 0.5,
             "base_learning_rate": rate,
-            "min_learning_rate": rate / 100,
+            "min_learning_rate": rate / 30,
         },
     }
 
