@@ -174,7 +174,7 @@ def test_the_command_writes_int8_that_inference_can_open(model_path, photo_folde
     assert main(["export", *arguments, "--data_type", "int8", *calibration]) == 0
     contract = open_backend(output).contract
     assert (contract.precision, contract.height, contract.width) == ("int8", 64, 96)
-    assert contract.extra["calibration"] == "entropy of 4 images"
+    assert contract.extra["calibration"] == "percentile of 4 images"
     lines = [json.loads(line) for line in (tmp_path / "status.json").read_text().splitlines()]
     assert lines[-1]["status"] == "SUCCESS"
     assert any("int8_pafs_mean" in line.get("kpi", {}) for line in lines)

@@ -159,7 +159,7 @@ def _add_int8_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--calibration_method",
         choices=("entropy", "percentile", "max", "mse"),
-        default="entropy",
+        default="percentile",
         help="how a tensor's range follows from its values (default: %(default)s)",
     )
     add(

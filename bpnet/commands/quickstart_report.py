@@ -50,7 +50,9 @@ def write_report(root: Path, variants: "Sequence[Variant]") -> None:
     page.heading("Training")
     for name, caption in (("train", "Training"), ("retrain", "Retraining the pruned network")):
         page.picture_file(
-            root / name / "curves.png", alt=f"{caption}: loss and AP by epoch", caption=caption
+            root / name / "curves.png",
+            alt=f"{caption}: loss and AP by epoch",
+            caption=f"{caption} (AP without the flip test)",
         )
     page.heading("What it learns, and what it has learned")
     page.picture(

@@ -46,7 +46,7 @@ def write_specs(root: Path, *, seed: int) -> dict[str, Path]:
     train = _train(root, paths, seed=seed)
     _write_yaml(paths["train"], train, command.format("train.yaml"))
     retrain = {**train, "pretrained_weights": str(root / "pruned" / "bpnet_model.keras")}
-    retrain |= {"load_graph": True, "optimizer": _optimizer(rate=5e-4)}
+    retrain["load_graph"] = True
     _write_yaml(paths["retrain"], retrain, command.format("retrain.yaml"))
     inference = {
         "input_shape": list(INPUT),
@@ -134,12 +134,12 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
             "kernel_initializer": "he_normal",
             "kernel_regularization_factor": 0.0,
         },
-        "optimizer": _optimizer(rate=1e-3),
+        "optimizer": _optimizer(),
         "loss": {"__class_name__": "BpNetLoss", "foreground_weight": 5.0},
     }
 
 
-def _optimizer(*, rate: float) -> dict[str, Any]:
+def _optimizer() -> dict[str, Any]:
     return {
         "__class_name__": "AdamWOptimizer",
         "weight_decay": 1e-4,
@@ -147,8 +147,8 @@ def _optimizer(*, rate: float) -> dict[str, Any]:
             "__class_name__": "SoftstartAnnealingLearningRateSchedule",
             "soft_start": 0.05,
             "annealing": 0.5,
-            "base_learning_rate": rate,
-            "min_learning_rate": rate / 30,
+            "base_learning_rate": 1e-3,
+            "min_learning_rate": 3e-5,
         },
     }
 

@@ -33,7 +33,7 @@ class Calibration:
     """
 
     images: Sequence[Path]
-    method: str = "entropy"
+    method: str = "percentile"
 
 
 def calibrate(
