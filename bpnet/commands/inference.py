@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{people} people in {len(entries) - failures} images: {results_dir / 'detections.json'}")
     if drawings is not None:
         print(f"drawings: {drawings}")
-    if failures:
+    if failures and len(entries) > 1:  # of a single image all is said
         logger.error("%s of %s images could not be used", failures, len(entries))
     return ExitCode.FAILED if failures else ExitCode.DONE
 
