@@ -78,7 +78,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def draw_curves(rows: list[Row]) -> Figure:
-    """Losses and learning rate over the epochs; below them the validations' AP, if any."""
+    """Losses over the epochs; below them the validations' AP, if any."""
     measures = [name for name in ("ap", "ap50") if any(name in row for row in rows)]
     figure = Figure(figsize=(8, 7 if measures else 4), layout="constrained")
     axes = figure.subplots(2 if measures else 1, 1, sharex=True, squeeze=False)[:, 0]
@@ -98,6 +98,7 @@ def draw_curves(rows: list[Row]) -> Figure:
         axis.grid(visible=True, alpha=0.3)
         axis.legend(fontsize="small")
     axes[-1].set(xlabel="epoch")
+    axes[-1].xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
