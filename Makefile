@@ -1,7 +1,9 @@
 # Two commands do everything on a fresh machine:  make quickstart   make test
 # Each makes .venv itself. PYTHON=python3.12 picks another interpreter (3.11 or newer for training).
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+# The first that runs: a name on the PATH may be a stand-in for a version that is not there.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PYTHON_BASE ?= python3.10
 MINUTES ?=
 RESULTS ?= quickstart
@@ -39,6 +41,7 @@ ci-full: check test test-base quickstart
 
 # Made anew when the dependencies or the native code change.
 $(READY): pyproject.toml $(NATIVE)
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[train,dev]"

@@ -92,7 +92,7 @@ def write_specs(
         "validation_every_n_epoch": args.epochs,
         "use_stagewise_lr_multipliers": False,
         "dataloader": {
-            "batch_size": min(2, len(chosen)),
+            "batch_size": len(chosen),  # all at once: batch norm then sees the same in every step
             "image_config": {"image_dims": {"height": height, "width": width, "channels": 3}},
             "pose_config": {
                 "target_shape": [height // 8, width // 8],
@@ -117,7 +117,7 @@ def write_specs(
             "__class_name__": "AdamWOptimizer",
             "learning_rate_schedule": {
                 "__class_name__": "SoftstartAnnealingLearningRateSchedule",
-                "base_learning_rate": 1e-3,
+                "base_learning_rate": 2e-3,
                 "min_learning_rate": 1e-5,
             },
         },
@@ -136,7 +136,7 @@ def train(work: Path, specs: dict[str, Path], epochs: int) -> int:
     model = str(work / "results" / "bpnet_model.keras")
     return (
         bpnet(convert)
-        or bpnet(["train", "-e", str(specs["train"]), "-r", results])
+        or bpnet(["train", "-e", str(specs["train"]), "-r", results, "--use_amp"])
         or bpnet(
             [
                 *("evaluate", "-i", str(specs["inference"]), "-m", model, "-d", dataset),
@@ -202,7 +202,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--annotations", required=True, help="COCO file, below --root")
     parser.add_argument("--images_folder", required=True, help="images, below --root")
     parser.add_argument("--images", type=int, default=8, help="number of images")
-    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=2200)
     parser.add_argument("--width", type=float, default=0.25, help="width multiplier")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), help="height, width")
     parser.add_argument("--json", action="store_true", help="a JSON object as the last line")
