@@ -202,7 +202,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--annotations", required=True, help="COCO file, below --root")
     parser.add_argument("--images_folder", required=True, help="images, below --root")
     parser.add_argument("--images", type=int, default=8, help="number of images")
-    parser.add_argument("--epochs", type=int, default=2200)
+    parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--width", type=float, default=0.25, help="width multiplier")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), help="height, width")
     parser.add_argument("--json", action="store_true", help="a JSON object as the last line")
