@@ -28,6 +28,7 @@ LAYERS = [  # outermost first; a module imports from the layers below its own
 TENSORFLOW = {"tensorflow", "keras", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
     "data.records",
+    "data.storage",  # for addresses such as gs://bucket only, when one is opened
     "data.augment",
     "data.pipeline",
     "data.images",  # the pipeline's half that decodes and crops

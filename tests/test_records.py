@@ -1,5 +1,6 @@
 """Record files: TAO's features, whole files, and the sentence that a damaged one ends in."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,42 @@ def test_a_record_survives_its_bytes() -> None:
     assert (after.image_id, after.height, after.width) == (9, 40, 60)
     assert (after.image_path, after.mask_path, after.dataset) == ("train/\u00e9.jpg", "", "coco")
     assert (after.person_idx, after.num_other_people) == (4, 2)
+
+
+def test_embedded_files_survive_and_leave_no_trace_where_absent() -> None:
+    bare = record()
+    full = dataclasses.replace(bare, image_bytes=b"\xff\xd8jpeg", mask_bytes=b"\x89PNG")
+
+    after = PoseRecord.parse(full.serialise())
+
+    assert (after.image_bytes, after.mask_bytes) == (b"\xff\xd8jpeg", b"\x89PNG")
+    assert b"encoded" not in bare.serialise()
+    assert PoseRecord.parse(bare.serialise()).image_bytes == b""
+
+
+def test_a_record_without_people_keeps_its_number_of_keypoints() -> None:
+    image = CocoImage(8, "a.jpg", 40, 60, (annotate(1, keypoints=0),))
+
+    built = build_record(
+        image, None, image_path="a.jpg", mask_path="", dataset="coco", num_keypoints=17
+    )
+    after = PoseRecord.parse(built.serialise())
+
+    assert after.joints.shape == (0, 17, 3)
+    assert (after.scales.shape, after.centers.shape) == ((0,), (0, 2))
+    assert (after.person_idx, after.num_other_people) == (-1, 0)
+
+
+def test_record_files_may_stand_behind_an_address() -> None:
+    path = Path("ram://records/deep") / "a"
+
+    assert write_records(path, [record(1), record(2)]) == 2
+
+    index = RecordIndex([path])
+    assert [index.parse(number).image_id for number in range(2)] == [1, 2]
+    assert tf.io.gfile.listdir("ram://records/deep") == ["a"]
+    with pytest.raises(DataError, match="the record file ram://records/none cannot be read"):
+        RecordIndex([Path("ram://records/none")])
 
 
 def test_tao_s_loader_finds_its_features() -> None:

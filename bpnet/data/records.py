@@ -1,6 +1,5 @@
 """TFRecord files with TAO's features: one record for each main person."""
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,19 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bpnet.data.coco import CocoImage
+from bpnet.data.storage import address, remote_errors, replacing
+from bpnet.data.tfrecord import find_records, read_data
 from bpnet.errors import DataError
-from bpnet.files import replacing
 
-HEADER_SIZE = 12  # bytes before a record's data: its length, and the checksum of that
-FOOTER_SIZE = 4  # bytes after it: the data's checksum
-CASTAGNOLI = 0x82F63B78  # CRC-32C's polynomial, reversed
+ENCODED_IMAGE, ENCODED_MASK = "image/encoded", "mask/encoded"
+NUM_KEYPOINTS = "person/num_keypoints"  # of a record without people, whose joints cannot tell
 
 
 @dataclass(frozen=True)
 class PoseRecord:
     """One image seen from one main person, who comes first of its P people.
+
+    An image without people, a negative, has P = 0 and arrays of that many rows.
 
     Attributes:
         image_id: COCO image id.
@@ -34,8 +35,10 @@ class PoseRecord:
             own keypoint order.
         scales: (P,) float64, box heights, pixels.
         centers: (P, 2) float64, x and y of the box centres, pixels.
-        person_idx: Place of the main person among the image's annotations.
-        num_other_people: P - 1.
+        person_idx: Place of the main person among the image's annotations; -1 where P is 0.
+        num_other_people: P - 1; 0 where P is 0.
+        image_bytes: The image file itself; b"" where only its path is stored.
+        mask_bytes: The mask as a PNG file; b"" where only its path is stored, or there is none.
     """
 
     image_id: int
@@ -49,6 +52,8 @@ class PoseRecord:
     centers: NDArray[np.float64]
     person_idx: int
     num_other_people: int
+    image_bytes: bytes = b""
+    mask_bytes: bytes = b""
 
     def serialise(self) -> bytes:
         """The record as a ``tf.train.Example``, the same bytes for the same record."""
@@ -65,6 +70,13 @@ class PoseRecord:
             "person/person_idx": _integer(self.person_idx),
             "person/num_other_people": _integer(self.num_other_people),
         }
+        # Ours, and only where they say something: TAO's loader does not know them.
+        if self.image_bytes:
+            features[ENCODED_IMAGE] = _bytes(self.image_bytes)
+        if self.mask_bytes:
+            features[ENCODED_MASK] = _bytes(self.mask_bytes)
+        if self.joints.ndim == 3 and len(self.joints) == 0:
+            features[NUM_KEYPOINTS] = _integer(self.joints.shape[1])
         example = tf.train.Example(features=tf.train.Features(feature=features))
         data: bytes = example.SerializeToString(deterministic=True)
         return data
@@ -85,6 +97,9 @@ class PoseRecord:
             scales = np.frombuffer(features["person/scales"].bytes_list.value[0], "<f8")
             people = len(scales)
             joints = np.frombuffer(features["person/joints"].bytes_list.value[0], "<f8")
+            keypoints = len(joints) // (3 * people) if people else 0
+            if not people and NUM_KEYPOINTS in features:
+                keypoints = features[NUM_KEYPOINTS].int64_list.value[0]
             centers = np.frombuffer(features["person/centers"].bytes_list.value[0], "<f8")
             return cls(
                 image_id=features["frame/image_id"].int64_list.value[0],
@@ -93,11 +108,13 @@ class PoseRecord:
                 image_path=features["frame/image_path"].bytes_list.value[0].decode(),
                 mask_path=features["frame/mask_path"].bytes_list.value[0].decode(),
                 dataset=features["dataset"].bytes_list.value[0].decode(),
-                joints=joints.reshape(people, len(joints) // (3 * max(people, 1)), 3),
+                joints=joints.reshape(people, keypoints, 3),
                 scales=scales,
                 centers=centers.reshape(people, 2),
                 person_idx=features["person/person_idx"].int64_list.value[0],
                 num_other_people=features["person/num_other_people"].int64_list.value[0],
+                image_bytes=_optional_bytes(features, ENCODED_IMAGE),
+                mask_bytes=_optional_bytes(features, ENCODED_MASK),
             )
         except KeyError as error:
             raise DataError(
@@ -108,18 +125,30 @@ class PoseRecord:
 
 
 def build_record(
-    image: CocoImage, main: int, *, image_path: str, mask_path: str, dataset: str
+    image: CocoImage,
+    main: int | None,
+    *,
+    image_path: str,
+    mask_path: str,
+    dataset: str,
+    num_keypoints: int = 0,
+    image_bytes: bytes = b"",
+    mask_bytes: bytes = b"",
 ) -> PoseRecord:
     """The record of main person ``main`` (place among the annotations) of an image.
 
-    The main person comes first; every other labelled person follows in annotation order.
+    The main person comes first; every other labelled person follows in annotation order. Without
+    a main person the record has no people, and ``num_keypoints`` says how many each would have.
     """
-    others = [
-        one
-        for place, one in enumerate(image.annotations)
-        if place != main and one.num_keypoints > 0 and not one.crowd
-    ]
-    people = [image.annotations[main], *others]
+    places: list[int] = []
+    if main is not None:
+        others = (
+            place
+            for place, one in enumerate(image.annotations)
+            if place != main and one.num_keypoints > 0 and not one.crowd
+        )
+        places = [main, *others]
+    people = [image.annotations[place] for place in places]
     joints = [np.column_stack([one.xy, one.visibility]) for one in people]
     return PoseRecord(
         image_id=image.id,
@@ -128,11 +157,13 @@ def build_record(
         image_path=image_path,
         mask_path=mask_path,
         dataset=dataset,
-        joints=np.array(joints, np.float64),
-        scales=np.array([one.bbox[3] for one in people]),
-        centers=np.array([one.center for one in people]),
-        person_idx=main,
-        num_other_people=len(others),
+        joints=np.array(joints, np.float64) if people else np.zeros((0, num_keypoints, 3)),
+        scales=np.array([one.bbox[3] for one in people], np.float64),
+        centers=np.array([one.center for one in people], np.float64).reshape(-1, 2),
+        person_idx=-1 if main is None else main,
+        num_other_people=max(0, len(people) - 1),
+        image_bytes=image_bytes,
+        mask_bytes=mask_bytes,
     )
 
 
@@ -145,12 +176,12 @@ def write_records(path: Path, records: Iterable[PoseRecord]) -> int:
     count = 0
     with replacing(path) as temporary:
         try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
+            with remote_errors(path), tf.io.TFRecordWriter(temporary) as writer:
                 for record in records:
                     writer.write(record.serialise())
                     count += 1
         except tf.errors.OpError as error:
-            raise DataError(f"{path} cannot be written: {error.message}") from error
+            raise DataError(f"{address(path)} cannot be written: {error.message}") from error
     return count
 
 
@@ -164,7 +195,7 @@ class RecordIndex:
             DataError: A file is missing, is cut short or is not a TFRecord file.
         """
         self.paths = tuple(paths)
-        spans = [_scan(path) for path in self.paths]
+        spans = [find_records(path) for path in self.paths]
         self._starts = np.cumsum([0, *(len(one) for one in spans)])  # first record of each file
         self._spans = np.concatenate([np.zeros((0, 2), np.int64), *spans])  # (records, 2)
 
@@ -179,7 +210,7 @@ class RecordIndex:
         """
         path, _ = self._find(number)
         offset, length = (int(value) for value in self._spans[number])
-        data = _read_at(path, offset, length)
+        data = read_data(path, offset, length)
         if len(data) < length:
             raise DataError(f"{path} is shorter than when it was opened; start again")
         return data
@@ -209,67 +240,14 @@ def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
+def _optional_bytes(features: dict[str, tf.train.Feature], name: str) -> bytes:
+    """The first value of a feature; b"" where the record does not have it."""
+    value: bytes = features[name].bytes_list.value[0] if name in features else b""
+    return value
+
+
 def _features(data: bytes, source: str) -> dict[str, tf.train.Feature]:
     try:
         return dict(tf.train.Example.FromString(data).features.feature)
     except DecodeError as error:
         raise DataError(f"{source} is damaged ({error}); convert the dataset again") from error
-
-
-def _read_at(path: Path, offset: int, length: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(length)
-    except OSError as error:
-        raise DataError(f"the record file {path} cannot be read: {error.strerror}") from error
-
-
-def _scan(path: Path) -> NDArray[np.int64]:
-    """Offset and length (records, 2) of each record's data, bytes."""
-    spans = []
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            offset = 0
-            while offset < size:
-                file.seek(offset)
-                length = _read_length(file.read(HEADER_SIZE), path, offset)
-                end = offset + HEADER_SIZE + length + FOOTER_SIZE
-                if end > size:
-                    raise DataError(
-                        f"{path} is cut short: the record at byte {offset} goes on to byte {end}, "
-                        f"the file ends at {size}; convert the dataset again"
-                    )
-                spans.append((offset + HEADER_SIZE, length))
-                offset = end
-    except OSError as error:
-        raise DataError(f"the record file {path} cannot be read: {error.strerror}") from error
-    return np.array(spans, np.int64).reshape(-1, 2)
-
-
-def _read_length(header: bytes, path: Path, offset: int) -> int:
-    """The length in a record's header, which its checksum must fit."""
-    if len(header) < HEADER_SIZE:
-        raise DataError(
-            f"{path} is cut short in the record at byte {offset}; convert the dataset again"
-        )
-    length, checksum = header[:8], int.from_bytes(header[8:], "little")
-    if _masked_crc(length) != checksum:
-        raise DataError(f"{path} is not a TFRecord file, or is damaged at byte {offset}")
-    return int.from_bytes(length, "little")
-
-
-@functools.lru_cache(maxsize=4096)  # records of equal length have equal headers
-def _masked_crc(data: bytes) -> int:
-    """TFRecord's checksum, a CRC-32C made different from that of its own bytes.
-
-    https://www.tensorflow.org/tutorials/load_data/tfrecord
-    """
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (CASTAGNOLI if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
