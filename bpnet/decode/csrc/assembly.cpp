@@ -1,14 +1,33 @@
 #include "assembly.h"
 
-#include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace bpnet {
 namespace {
 
-bool better(const Connection &a, const Connection &b) {
-    if (a.score != b.score) return a.score > b.score;
-    if (a.limb != b.limb) return a.limb < b.limb;
-    return a.start != b.start ? a.start < b.start : a.end < b.end;
+// Ranks connections by score, the best first, and equal ones as they stand.
+void rank(const std::vector<Connection> &connections, Ranking &ranking) {
+    constexpr std::size_t DIGIT_BITS = 8;
+    constexpr std::size_t DIGITS = 1U << DIGIT_BITS;
+    const std::size_t count = connections.size();
+    std::vector<std::uint64_t> &from = ranking.keys;
+    std::vector<std::uint64_t> &to = ranking.sorted;
+    from.resize(count);
+    to.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint32_t bits = 0;  // of a float above 0: they rise as it does
+        std::memcpy(&bits, &connections[i].score, sizeof bits);
+        from[i] = std::uint64_t{~bits} << 32U | i;
+    }
+    for (std::size_t shift = 32; shift < 64; shift += DIGIT_BITS) {
+        std::size_t first[DIGITS + 1] = {};
+        auto digit = [&](std::uint64_t key) { return (key >> shift) & (DIGITS - 1); };
+        for (const std::uint64_t key : from) ++first[digit(key) + 1];
+        for (std::size_t i = 0; i < DIGITS; ++i) first[i + 1] += first[i];
+        for (const std::uint64_t key : from) to[first[digit(key)]++] = key;
+        std::swap(from, to);
+    }
 }
 
 class Assembly {
@@ -75,16 +94,17 @@ class Assembly {
 
 }  // namespace
 
-void assemble_people(std::vector<Connection> &connections, const PeakList &peaks,
-                     const std::vector<Limb> &limbs, std::vector<std::int32_t> &person,
-                     People &people) {
+void assemble_people(const std::vector<Connection> &connections, const PeakList &peaks,
+                     const std::vector<Limb> &limbs, Ranking &ranking,
+                     std::vector<std::int32_t> &person, People &people) {
     people.peak.clear();
     people.size.clear();
     people.limb_score.clear();
     person.assign(peaks.peaks.size(), -1);
-    std::sort(connections.begin(), connections.end(), better);
+    rank(connections, ranking);
     Assembly assembly(peaks.first.size() - 1, person, people);
-    for (const Connection &connection : connections) {
+    for (const std::uint64_t key : ranking.keys) {
+        const Connection &connection = connections[static_cast<std::uint32_t>(key)];
         assembly.join(connection, limbs[connection.limb]);
     }
 }

@@ -16,11 +16,17 @@ struct People {
     std::vector<float> limb_score;    // P: sum over the connections that joined the person
 };
 
-// Joins peaks into people, best connection first. Any connection may start a person or merge two;
-// one that would give a person a second peak of a keypoint is passed over. `person` is scratch
-// space, `connections` end up sorted.
-void assemble_people(std::vector<Connection> &connections, const PeakList &peaks,
-                     const std::vector<Limb> &limbs, std::vector<std::int32_t> &person,
-                     People &people);
+// Scratch space for putting connections in order.
+struct Ranking {
+    std::vector<std::uint64_t> keys;
+    std::vector<std::uint64_t> sorted;
+};
+
+// Joins peaks into people, best connection first; of equal ones, the first. Any connection may
+// start a person or merge two; one that would give a person a second peak of a keypoint is passed
+// over. `ranking` and `person` are scratch space.
+void assemble_people(const std::vector<Connection> &connections, const PeakList &peaks,
+                     const std::vector<Limb> &limbs, Ranking &ranking,
+                     std::vector<std::int32_t> &person, People &people);
 
 }  // namespace bpnet

@@ -24,13 +24,14 @@ Decoder::Decoder(std::size_t keypoints, std::vector<Limb> limbs, const Settings 
 void Decoder::decode(const Maps &maps, Workspace &workspace, Persons &persons) const {
     find_peaks(maps.heatmaps, keypoints_, settings_, workspace.peak_workspace, workspace.peaks);
     const PafGrid grid = paf_grid(maps, settings_);
+    place_on_pafs(workspace.peaks, grid, workspace.points);
     workspace.connections.clear();
     for (std::size_t limb = 0; limb < limbs_.size(); ++limb) {
-        find_connections(maps.pafs, grid, workspace.peaks, limbs_[limb], limb, settings_,
-                         workspace.connections);
+        find_connections(maps.pafs, grid, workspace.peaks, workspace.points, limbs_[limb], limb,
+                         settings_, workspace.connections);
     }
-    assemble_people(workspace.connections, workspace.peaks, limbs_, workspace.person,
-                    workspace.people);
+    assemble_people(workspace.connections, workspace.peaks, limbs_, workspace.ranking,
+                    workspace.person, workspace.people);
     write_persons(maps.heatmap_stride, workspace, persons);
 }
 

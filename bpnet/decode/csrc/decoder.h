@@ -31,7 +31,9 @@ struct Persons {
 struct Workspace {
     PeakWorkspace peak_workspace;
     PeakList peaks;
+    PafPoints points;  // the peaks once more
     std::vector<Connection> connections;
+    Ranking ranking;
     std::vector<std::int32_t> person;  // of each peak
     People people;
     std::vector<std::size_t> order;  // of the people, most certain first

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "field.h"
 #include "map_view.h"
 #include "peaks.h"
 #include "settings.h"
@@ -24,16 +25,17 @@ struct Connection {
     std::uint32_t end;
 };
 
-// Where the cells of the PAFs lie among those of the heatmaps: paf = heatmap * scale + shift.
-struct PafGrid {
-    float scale;
-    float shift;
-    float longest;  // PAF cells; longer limbs lose score
+// The peaks' places in cells of the PAFs.
+struct PafPoints {
+    std::vector<float> x;
+    std::vector<float> y;
 };
 
+void place_on_pafs(const PeakList &peaks, const PafGrid &grid, PafPoints &points);
+
 // Appends the connections of limb `index` that its field supports, between all pairs of peaks.
-void find_connections(const MapView &pafs, const PafGrid &grid, const PeakList &peaks, Limb limb,
-                      std::size_t index, const Settings &settings,
-                      std::vector<Connection> &connections);
+void find_connections(const MapView &pafs, const PafGrid &grid, const PeakList &peaks,
+                      const PafPoints &points, Limb limb, std::size_t index,
+                      const Settings &settings, std::vector<Connection> &connections);
 
 }  // namespace bpnet

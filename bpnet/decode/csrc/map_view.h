@@ -24,8 +24,10 @@ struct MapView {
 };
 
 // NaN, infinities and whatever no network means (a million and beyond) count as 0.
+constexpr float SANE_LIMIT = 1e6F;
+
 inline float sane_or_zero(float value) {
-    return std::abs(value) < 1e6F ? value : 0.0F;
+    return std::abs(value) < SANE_LIMIT ? value : 0.0F;
 }
 
 }  // namespace bpnet

@@ -2,90 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "upsample.h"
 
 namespace bpnet {
 namespace {
-
-float value_at(const MapView &map, std::size_t y, std::size_t x, std::size_t channel) {
-    return sane_or_zero(*map.at(y, x, channel));
-}
-
-// Calls visit(y, x) for the cell and its neighbours inside the map, in reading order.
-template <typename Visit>
-void visit_around(const MapView &map, std::size_t y, std::size_t x, const Visit &visit) {
-    const std::size_t last_y = std::min(y + 1, map.height - 1);
-    const std::size_t last_x = std::min(x + 1, map.width - 1);
-    for (std::size_t ny = y == 0 ? 0 : y - 1; ny <= last_y; ++ny) {
-        for (std::size_t nx = x == 0 ? 0 : x - 1; nx <= last_x; ++nx) visit(ny, nx);
-    }
-}
-
-bool any_reaches(const float *values, std::size_t count, float threshold) {
-    int any = 0;
-    for (std::size_t i = 0; i < count; ++i) any |= values[i] >= threshold ? 1 : 0;
-    return any != 0;
-}
-
-// Calls visit(index) for each value that reaches `threshold`. Most blocks have none, and the
-// compiler makes vector instructions of their test.
-template <typename Visit>
-void visit_reaching(const float *values, std::size_t count, std::ptrdiff_t stride, float threshold,
-                    const Visit &visit) {
-    constexpr std::size_t BLOCK = 32;
-    for (std::size_t begin = 0; begin < count; begin += BLOCK) {
-        const std::size_t end = std::min(begin + BLOCK, count);
-        if (stride == 1 && !any_reaches(values + begin, end - begin, threshold)) continue;
-        for (std::size_t i = begin; i < end; ++i) {
-            if (values[static_cast<std::ptrdiff_t>(i) * stride] >= threshold) visit(i);
-        }
-    }
-}
-
-// Keeps the cell if no neighbour is higher and none before it as high.
-void consider(const MapView &map, std::size_t y, std::size_t x, std::size_t channel,
-              std::vector<PeakCell> &cells) {
-    const float value = *map.at(y, x, channel);
-    if (sane_or_zero(value) != value) return;
-    // Most cells fail here, on the slope of some peak.
-    if (x > 0 && value_at(map, y, x - 1, channel) >= value) return;
-    if (x + 1 < map.width && value_at(map, y, x + 1, channel) > value) return;
-    bool peak = true;
-    bool flat = false;
-    visit_around(map, y, x, [&](std::size_t ny, std::size_t nx) {
-        const float neighbour = value_at(map, ny, nx, channel);
-        const bool before = ny < y || (ny == y && nx < x);
-        const bool itself = ny == y && nx == x;
-        if (neighbour > value || (neighbour == value && before)) peak = false;
-        if (neighbour == value && !itself) flat = true;
-    });
-    if (!peak) return;
-    cells.push_back({value, static_cast<std::uint32_t>(channel), static_cast<std::uint32_t>(y),
-                     static_cast<std::uint32_t>(x), flat});
-}
-
-// Walks the map along whichever axis lies denser in memory.
-void find_cells(const MapView &map, std::size_t keypoints, float threshold,
-                std::vector<PeakCell> &cells) {
-    if (std::abs(map.column_stride) <= std::abs(map.channel_stride)) {
-        for (std::size_t channel = 0; channel < keypoints; ++channel) {
-            for (std::size_t y = 0; y < map.height; ++y) {
-                visit_reaching(map.at(y, 0, channel), map.width, map.column_stride, threshold,
-                               [&](std::size_t x) { consider(map, y, x, channel, cells); });
-            }
-        }
-        return;
-    }
-    for (std::size_t y = 0; y < map.height; ++y) {
-        for (std::size_t x = 0; x < map.width; ++x) {
-            visit_reaching(map.at(y, x, 0), keypoints, map.channel_stride, threshold,
-                           [&](std::size_t channel) { consider(map, y, x, channel, cells); });
-        }
-    }
-}
 
 // Marks the plateau that `cell` is on; true if it was not marked before and nothing beside it is
 // higher.
@@ -137,13 +59,18 @@ bool stronger(const PeakCell &a, const PeakCell &b) {
 
 // Appends the peaks among workspace.cells[begin, end), all of one keypoint.
 void keep_peaks(const MapView &map, std::size_t begin, std::size_t end, const Settings &settings,
-                PeakWorkspace &workspace, std::vector<Peak> &peaks) {
-    const std::size_t most = peaks.size() + settings.max_peaks;
-    for (std::size_t i = begin; i < end && peaks.size() < most; ++i) {
+                PeakWorkspace &workspace, PeakList &found) {
+    const std::size_t most = found.peaks.size() + settings.max_peaks;
+    for (std::size_t i = begin; i < end; ++i) {
         const PeakCell &cell = workspace.cells[i];
         if (cell.flat && !is_new_summit(map, cell, workspace)) continue;
         const Peak peak = refine_peak(map, cell);
-        if (peak.score >= settings.heatmap_threshold) peaks.push_back(peak);
+        if (peak.score < settings.heatmap_threshold) continue;
+        if (found.peaks.size() < most) {
+            found.peaks.push_back(peak);
+        } else {
+            ++found.dropped;
+        }
     }
     for (const std::size_t index : workspace.marked) workspace.seen[index] = 0;
     workspace.marked.clear();
@@ -163,7 +90,7 @@ void append_peaks(const MapView &map, std::size_t channels, const Settings &sett
     for (std::size_t channel = 0; channel < channels; ++channel) {
         std::size_t end = begin;
         while (end < workspace.cells.size() && workspace.cells[end].keypoint == channel) ++end;
-        keep_peaks(map, begin, end, settings, workspace, found.peaks);
+        keep_peaks(map, begin, end, settings, workspace, found);
         found.first.push_back(found.peaks.size());
         begin = end;
     }
@@ -175,6 +102,7 @@ void find_peaks(const MapView &heatmaps, std::size_t keypoints, const Settings &
                 PeakWorkspace &workspace, PeakList &found) {
     found.peaks.clear();
     found.first.assign(1, 0);
+    found.dropped = 0;
     if (!settings.refine) {
         append_peaks(heatmaps, keypoints, settings, workspace, found);
         return;

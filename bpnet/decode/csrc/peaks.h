@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cells.h"
 #include "map_view.h"
 #include "settings.h"
 
@@ -20,15 +21,7 @@ struct Peak {
 struct PeakList {
     std::vector<Peak> peaks;
     std::vector<std::size_t> first;
-};
-
-// A cell no lower than any neighbour, and higher than those before it in reading order.
-struct PeakCell {
-    float value;
-    std::uint32_t keypoint;
-    std::uint32_t y;
-    std::uint32_t x;
-    bool flat;  // a neighbour after it has the same value
+    std::size_t dropped = 0;  // peaks beyond the most of their keypoint
 };
 
 struct PeakWorkspace {
@@ -41,7 +34,8 @@ struct PeakWorkspace {
 };
 
 // The peaks of the first `keypoints` channels whose refined value reaches the threshold, strongest
-// cell first within a keypoint. On a plateau, the first cell in reading order is the peak.
+// cell first within a keypoint; those beyond `max_peaks` are only counted. On a plateau, the first
+// cell in reading order is the peak.
 void find_peaks(const MapView &heatmaps, std::size_t keypoints, const Settings &settings,
                 PeakWorkspace &workspace, PeakList &found);
 
