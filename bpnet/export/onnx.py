@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf2onnx
 
 from bpnet.export.graph import constants, rename_tensors, set_contract
+from bpnet.model.outputs import stages_of
 from bpnet.pose.contract import ModelContract
 
 TAO_NAMES = {
@@ -85,8 +86,8 @@ def to_onnx(
 
 def last_stage(model: keras.Model) -> keras.Model:
     """The network of ``model`` with the outputs of its last stage only: [PAFs, heatmaps]."""
-    outputs = model.outputs
-    return keras.Model(model.inputs[0], [outputs[-1], outputs[len(outputs) // 2 - 1]])
+    heatmaps, pafs = stages_of(model).outputs_at(None)
+    return keras.Model(model.inputs[0], [model.outputs[pafs], model.outputs[heatmaps]])
 
 
 def _convert(

@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
+from bpnet.model.outputs import stages_of
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
@@ -29,14 +30,7 @@ class KerasBackend:
         Raises:
             ModelError: The model has no such stage, or its channels are not the skeleton's.
         """
-        stages = len(model.outputs) // 2
-        if stage is not None and stage > stages:
-            raise ModelError(
-                f"the model has {stages} stage(s), not a stage {stage}; "
-                "change output_stage_to_use in the inference spec"
-            )
-        index = stages - 1 if stage is None else stage - 1
-        outputs = [model.outputs[index], model.outputs[stages + index]]
+        outputs = [model.outputs[place] for place in stages_of(model).outputs_at(stage)]
         skeleton = contract.skeleton
         channels = tuple(output.shape[-1] for output in outputs)
         expected = (skeleton.heatmap_channels, skeleton.paf_channels)

@@ -26,7 +26,7 @@ class ConvolutionStyle:
 
         The seed comes from the name, so a layer starts alike whatever else the network holds.
         """
-        seed = zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
+        seed = self._seed_of(name)
         if self.kernel_initializer in ("xavier", "glorot_uniform"):
             return keras.initializers.GlorotUniform(seed=seed)
         if self.kernel_initializer == "he_normal" and not name.endswith("out"):
@@ -37,6 +37,17 @@ class ConvolutionStyle:
             f"kernel_initializer {self.kernel_initializer!r} is not known;"
             " use random_normal, xavier or he_normal"
         )
+
+    def he_normal(self, name: str, *, of_depthwise: bool = False) -> Any:
+        """He's normal initializer for the layer ``name``, whatever the style says otherwise."""
+        # Keras counts all the channels of a depthwise kernel as inputs of each; "fan_out" does not.
+        mode = "fan_out" if of_depthwise else "fan_in"
+        return keras.initializers.VarianceScaling(
+            2.0, mode=mode, distribution="truncated_normal", seed=self._seed_of(name)
+        )
+
+    def _seed_of(self, name: str) -> int:
+        return zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
 
     def regularizer(self, factor: float) -> keras.regularizers.Regularizer | None:
         """The regularizer of this style with ``factor``; None where it would add nothing."""
@@ -99,9 +110,41 @@ def convolve_activated(
 
 
 def convolve_in_turn(
-    x: Any, filters: int, kernel_sizes: Sequence[int], *, scope: str, style: ConvolutionStyle
+    x: Any,
+    filters: int,
+    kernel_sizes: Sequence[int],
+    *,
+    scope: str,
+    style: ConvolutionStyle,
+    block: str = "convolution",
 ) -> Any:
-    """Activated convolutions ``<scope>.conv1``, ``<scope>.conv2``..., one a kernel size."""
+    """Activated convolutions ``<scope>.conv1``, ``<scope>.conv2``..., one a kernel size.
+
+    With the block "dense", each is a ``convolve_densely``.
+    """
+    draw = convolve_densely if block == "dense" else convolve_activated
     for number, kernel_size in enumerate(kernel_sizes, start=1):
-        x = convolve_activated(x, filters, kernel_size, name=f"{scope}.conv{number}", style=style)
+        x = draw(x, filters, kernel_size, name=f"{scope}.conv{number}", style=style)
     return x
+
+
+def convolve_densely(
+    x: Any, filters: int, kernel_size: int, *, name: str, style: ConvolutionStyle
+) -> Any:
+    """Convolutions 3x3 in turn that see as far as one kernel, their outputs joined.
+
+    They are ``<name>.part1``, ``<name>.part2``... of (kernel_size - 1) / 2, each activated, each
+    of ``filters`` channels: the block of OpenPose (https://arxiv.org/abs/1812.08008).
+
+    Raises:
+        SpecError: No whole number of such convolutions sees as far as ``kernel_size``.
+    """
+    if kernel_size < 3 or kernel_size % 2 == 0:
+        raise SpecError(
+            f"a dense block stands for an odd kernel of 3 or more, not for one of {kernel_size}"
+        )
+    parts = []
+    for number in range(1, kernel_size // 2 + 1):
+        x = convolve_activated(x, filters, 3, name=f"{name}.part{number}", style=style)
+        parts.append(x)
+    return keras.layers.Concatenate(name=f"{name}.joined")(parts) if len(parts) > 1 else x

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from bpnet.model.outputs import MapStages
 from bpnet.spec.optimizer import BpNetLoss, FocalLossParams
 
 _SMALLEST = 1e-12  # under square roots and powers, whose slope at 0 is infinite
@@ -17,31 +18,34 @@ def pose_loss(
     masks: Any,
     *,
     settings: BpNetLoss | None = None,
+    stages: MapStages | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss of one batch, without regularisation.
 
     Args:
-        outputs: What the network drew: heatmaps of stages 1..S, then PAFs of stages 1..S.
+        outputs: What the network drew: the heatmaps of its stages, then the PAFs.
         heatmaps: Target (N, h, w, K+1).
         pafs: Target (N, h, w, 2L), x in channel 2l and y in 2l+1.
         masks: (N, h, w, 1): 1 where the picture is labelled, 0 where it says nothing.
         settings: Focal loss and foreground weight; None: the plain squared error.
+        stages: Whose maps they are; None: each stage drew both.
 
     Returns:
-        The sum over stages of 0.5 * sum(((output - target) * mask)^2) / N, float32, and the share
+        The sum over outputs of 0.5 * sum(((output - target) * mask)^2) / N, float32, and the share
         of each map and stage in it: "cmap_loss_stage1", "paf_loss_stage1"...
     """
-    if len(outputs) % 2:
-        raise ValueError(f"outputs must be heatmaps and PAFs of every stage, not {len(outputs)}")
+    stages = stages or MapStages.in_parallel(len(outputs) // 2)
+    numbers = stages.heatmaps + stages.pafs
+    if len(outputs) != len(numbers):
+        raise ValueError(f"outputs must be the {len(numbers)} of {stages}, not {len(outputs)}")
     heatmaps, pafs, masks = (ops.cast(x, "float32") for x in (heatmaps, pafs, masks))
     settings = settings or BpNetLoss()
     focal = settings.focal_loss_params
     images = ops.cast(ops.shape(heatmaps)[0], "float32")
-    stages = len(outputs) // 2
     shares: dict[str, Any] = {}
-    for index, output in enumerate(outputs):
+    for index, (number, output) in enumerate(zip(numbers, outputs, strict=True)):
         drawn = ops.cast(output, "float32")
-        is_paf = index >= stages
+        is_paf = index >= len(stages.heatmaps)
         target = pafs if is_paf else heatmaps
         residual = (drawn - target) * masks
         if focal.use_focal_loss:
@@ -50,7 +54,7 @@ def pose_loss(
         if settings.foreground_weight != 1.0 and not is_paf:
             present = _shows_keypoint(heatmaps, focal.bkg_thresh)
             error = ops.where(present, settings.foreground_weight * error, error)
-        name = f"{'paf' if is_paf else 'cmap'}_loss_stage{index % stages + 1}"
+        name = f"{'paf' if is_paf else 'cmap'}_loss_stage{number}"
         shares[name] = 0.5 * ops.sum(error) / images
     return sum(shares.values()), shares
 

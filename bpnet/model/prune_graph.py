@@ -29,6 +29,7 @@ _PER_CHANNEL = (  # what happens to a channel depends on no other
     keras.layers.LeakyReLU,
     keras.layers.MaxPooling2D,
     keras.layers.ReLU,
+    keras.layers.Rescaling,
     keras.layers.SpatialDropout2D,
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding2D,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
 from bpnet.model.graph import copy_network, without_wrapper
-from bpnet.model.network import HEATMAP_OUTPUT, PAF_OUTPUT, build_network
+from bpnet.model.network import build_network
+from bpnet.model.stages import HEATMAP_OUTPUT, PAF_OUTPUT
 from bpnet.spec.network import BackboneAttributes, BpNetLiteModel, BpNetModel
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def load_weights_by_name(model: keras.Model, path: Path) -> WeightsReport:
     Raises:
         ModelError: The file cannot be read, or no layer of it fits.
     """
-    return _take_weights(model, read_hdf5(path), source=str(path))
+    return assign_by_name(model, read_hdf5(path), source=str(path))
 
 
 def copy_weights_by_name(source_model: keras.Model, target_model: keras.Model) -> WeightsReport:
@@ -53,7 +54,7 @@ def copy_weights_by_name(source_model: keras.Model, target_model: keras.Model) -
         for layer in without_wrapper(source_model).layers
         if layer.weights
     }
-    return _take_weights(target_model, layers, source=f"the network {source_model.name!r}")
+    return assign_by_name(target_model, layers, source=f"the network {source_model.name!r}")
 
 
 def network_from_hdf5(path: Path) -> keras.Model:
@@ -83,7 +84,7 @@ def network_from_hdf5(path: Path) -> keras.Model:
         network = copy_network(network, change=with_filters)
     except ValueError as error:
         raise ModelError(f"the layers of {path} do not fit each other: {error}") from error
-    report = _take_weights(network, layers, source=str(path))
+    report = assign_by_name(network, layers, source=str(path))
     if report.missing:
         raise ModelError(f"{path} lacks weights for {_listed(report.missing)}")
     return network
@@ -140,10 +141,19 @@ def _without_scope_number(
     return layers
 
 
-def _take_weights(
+def assign_by_name(
     model: keras.Model, layers: Mapping[str, LayerWeights], *, source: str
 ) -> WeightsReport:
-    """Assign what fits; see load_weights_by_name."""
+    """Give the layers of ``model`` the weights of the layers of the same name that fit.
+
+    Args:
+        model: The network.
+        layers: Weights by layer and variable.
+        source: What they come from, for the log.
+
+    Raises:
+        ModelError: No layer fits.
+    """
     targets = {layer.name: layer for layer in without_wrapper(model).layers if layer.weights}
     loaded: list[str] = []
     skipped: list[tuple[str, str]] = []
