@@ -12,6 +12,7 @@ from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
 
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+IGNORED = (225, 25, 60)  # RGB over what does not count
 
 
 def draw_persons(
@@ -23,18 +24,47 @@ def draw_persons(
     limbs are left out.
     """
     drawing = image.copy()
+    dots = keypoint_colours(skeleton)
     order = np.argsort(persons.person_score, kind="stable")  # the most certain on top
     for index in order:
-        _draw_person(drawing, persons.xy[index], persons.score[index] > 0, skeleton)
+        _draw_person(drawing, persons.xy[index], persons.score[index] > 0, skeleton, dots)
     return drawing
 
 
-def draw_heatmaps(image: NDArray[np.uint8], maps: PoseMaps) -> NDArray[np.uint8]:
-    """The network input ``image`` under the greatest keypoint heatmap value at each pixel."""
-    strongest = np.clip(maps.heatmaps[..., :-1].max(axis=-1), 0, 1)
-    value = _enlarge(strongest, image)
-    colour = cv2.applyColorMap(np.round(value * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return _blend(image, np.asarray(colour[..., ::-1], np.uint8), value)
+def draw_mask(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``image`` with a red veil over what does not count in the loss.
+
+    Args:
+        image: (H, W, 3), the network input or a source image.
+        mask: (h, w), 1 where a cell counts, 0 where not; each cell is drawn as the square it is.
+    """
+    size = image.shape[1::-1]
+    cells = cv2.resize(np.clip(mask, 0, 1), size, interpolation=cv2.INTER_NEAREST)
+    veil = (1 - np.asarray(cells, np.float32))[..., None] * np.float32(0.6)
+    mixed = image * (1 - veil) + np.array(IGNORED, np.float32) * veil
+    return np.asarray(np.round(mixed), np.uint8)
+
+
+def draw_heatmaps(
+    image: NDArray[np.uint8], maps: PoseMaps, skeleton: Skeleton | None = None
+) -> NDArray[np.uint8]:
+    """The network input ``image`` under the greatest keypoint heatmap value at each pixel.
+
+    With a ``skeleton`` the colour says whose value it is, in ``keypoint_colours``; else how high.
+    """
+    if skeleton is None:
+        strongest = np.ascontiguousarray(maps.heatmaps[..., :-1].max(axis=-1))
+        value = _enlarge(strongest, image)
+        colour = cv2.applyColorMap(np.round(value * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        return _blend(image, np.asarray(colour[..., ::-1], np.uint8), value)
+    value = np.zeros(image.shape[:2], np.float32)
+    owner = np.zeros(image.shape[:2], np.intp)
+    for keypoint in range(len(skeleton.keypoints)):
+        own = np.ascontiguousarray(maps.heatmaps[..., keypoint])
+        own = _enlarge(own, image)
+        owner[own > value] = keypoint
+        value = np.maximum(value, own)
+    return _blend(image, np.array(keypoint_colours(skeleton), np.uint8)[owner], value)
 
 
 def draw_pafs(image: NDArray[np.uint8], maps: PoseMaps) -> NDArray[np.uint8]:
@@ -43,12 +73,35 @@ def draw_pafs(image: NDArray[np.uint8], maps: PoseMaps) -> NDArray[np.uint8]:
     length = np.linalg.norm(vectors, axis=-1)
     best = length.argmax(axis=-1)[..., None, None]
     strongest = np.take_along_axis(vectors, best, axis=2)[:, :, 0]  # (h, w, 2)
-    x, y = (_enlarge(np.ascontiguousarray(strongest[..., axis]), image) for axis in (0, 1))
+    size = image.shape[1::-1]
+    x, y = (cv2.resize(np.ascontiguousarray(strongest[..., axis]), size) for axis in (0, 1))
     value = np.clip(np.hypot(x, y), 0, 1)
     hue = np.round((np.arctan2(y, x) + math.pi) / (2 * math.pi) * 179).astype(np.uint8)
     full = np.full_like(hue, 255)
     colour = cv2.cvtColor(np.dstack([hue, full, full]), cv2.COLOR_HSV2RGB)
     return _blend(image, np.asarray(colour, np.uint8), value)
+
+
+def keypoint_colours(skeleton: Skeleton) -> tuple[tuple[int, int, int], ...]:
+    """A colour (RGB) for each of the K keypoints: that of a limb of its own side of the body.
+
+    Each takes a limb that no other has taken. Where there is none, one of a side shares the colour
+    of a limb of that side, and one of the middle is white.
+    """
+    own: list[list[int]] = [[] for _ in skeleton.keypoints]
+    for number, limb in enumerate(skeleton.limbs):
+        for keypoint in limb:
+            if _tells_side(limb, keypoint, skeleton.mirror):
+                own[keypoint].append(number)
+    taken = set[int]()
+    colours = []
+    for keypoint, limbs in enumerate(own):
+        best = [number for number in limbs if number not in taken]
+        if not best and skeleton.mirror[keypoint] != keypoint:
+            best = limbs
+        taken.update(best[:1])
+        colours.append(skeleton.colors[best[0]] if best else (255, 255, 255))
+    return tuple(colours)
 
 
 def contact_sheet(
@@ -75,19 +128,19 @@ def _draw_person(
     xy: NDArray[np.float32],
     found: NDArray[np.bool_],
     skeleton: Skeleton,
+    dots: Sequence[tuple[int, int, int]],
 ) -> None:
     width = _line_width(drawing, xy[found])
     for (start, end), colour in zip(skeleton.limbs, skeleton.colors, strict=True):
         if found[start] and found[end]:
             ends = _fixed(xy[start]), _fixed(xy[end])
             cv2.line(drawing, *ends, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
-    for index in np.flatnonzero(found):
+    for index in np.flatnonzero(found).tolist():
         centre = _fixed(xy[index])
         radius = (0.5 * width + 1.0) * 2**SUBPIXEL_BITS
         rim = round(radius + 2**SUBPIXEL_BITS)
         cv2.circle(drawing, centre, rim, (24, 24, 24), -1, cv2.LINE_AA, SUBPIXEL_BITS)
-        colour = _keypoint_colour(int(index), skeleton)
-        cv2.circle(drawing, centre, round(radius), colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.circle(drawing, centre, round(radius), dots[index], -1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _line_width(drawing: NDArray[np.uint8], xy: NDArray[np.float32]) -> int:
@@ -97,12 +150,15 @@ def _line_width(drawing: NDArray[np.uint8], xy: NDArray[np.float32]) -> int:
     return max(1, round(min(by_image, extent / 30)))
 
 
-def _keypoint_colour(keypoint: int, skeleton: Skeleton) -> tuple[int, int, int]:
-    """The colour of the last limb that the keypoint is on; white where it is on none."""
-    for limb, colour in zip(reversed(skeleton.limbs), reversed(skeleton.colors), strict=True):
-        if keypoint in limb:
-            return colour
-    return (255, 255, 255)
+def _tells_side(limb: tuple[int, int], keypoint: int, mirror: Sequence[int]) -> bool:
+    """Whether a limb's colour is that of the side of ``keypoint``, one of its ends.
+
+    A limb to the other side is coloured as one of both, one from the middle as the side it goes to.
+    """
+    other = sum(limb) - keypoint
+    if mirror[keypoint] == keypoint:
+        return mirror[other] == other
+    return mirror[keypoint] != other
 
 
 def _fixed(xy: NDArray[np.float32]) -> tuple[int, int]:
@@ -120,9 +176,12 @@ def _shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _enlarge(values: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """One map (h, w) at the size of the network input; outer edges align, so cells stay put."""
-    size = image.shape[1::-1]
-    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    """One heatmap (h, w), 0 to 1, at the size of the network input.
+
+    Outer edges align, so cells stay put; cubic, so that a peak between cells stays there too.
+    """
+    large = cv2.resize(values, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(large, 0, 1), np.float32)
 
 
 def _blend(

@@ -18,7 +18,7 @@ LAYERS = [  # outermost first; a module imports from the layers below its own
     {"commands"},
     {"training", "export"},
     {"inference"},
-    {"evaluation", "drawing", "report"},
+    {"evaluation", "drawing", "report", "sheet", "charts"},
     {"decode", "encode", "model", "data"},
     {"pose"},
     {"spec"},
@@ -31,6 +31,7 @@ MAY_IMPORT_TENSORFLOW = (
     "data.storage",  # for addresses such as gs://bucket only, when one is opened
     "data.augment",
     "data.pipeline",
+    "data.image_check",
     "data.images",  # the pipeline's half that decodes and crops
     "encode",
     "model.",

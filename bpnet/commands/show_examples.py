@@ -1,0 +1,237 @@
+"""The rows of ``bpnet show``: one example each, as training or as the labels have it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.commands.show_sources import DatasetSource, TrainingSource
+from bpnet.data.coco import CocoImage
+from bpnet.data.keypoints import KeypointReader
+from bpnet.data.masks import draw_mask as mask_of_image
+from bpnet.drawing import (
+    IGNORED,
+    draw_heatmaps,
+    draw_mask,
+    draw_pafs,
+    draw_persons,
+    keypoint_colours,
+)
+from bpnet.errors import DataError
+from bpnet.inference.sources import read_image
+from bpnet.pose.maps import PoseMaps
+from bpnet.pose.persons import PersonKeypoints
+from bpnet.pose.skeleton import Skeleton
+from bpnet.pose.transform import ImageTransform
+from bpnet.sheet import LegendEntry, Row, colour_swatch, draw_sheet
+
+logger = logging.getLogger(__name__)
+
+SIDE = 384  # pixels, longer side of a dataset's image on the sheet
+WHEEL = 48  # pixels across
+TITLES = {
+    "image": "image",
+    "mask": "mask",
+    "people": "people",
+    "heatmaps": "heatmaps",
+    "pafs": "PAFs",
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a sheet shows of a source.
+
+    Attributes:
+        images: Rows, at most.
+        layers: Names of the columns.
+        augment: Whether the loader randomises the view.
+        scale: Sheet pixels a pixel of the network's input.
+    """
+
+    images: int
+    layers: tuple[str, ...]
+    augment: bool
+    scale: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row's image (H, W, 3) as large as it is drawn, its mask (h, w), people and maps."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+    persons: PersonKeypoints
+    maps: PoseMaps | None
+
+
+def draw_examples(
+    source: TrainingSource | DatasetSource, choices: Choices
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """The sheet, and a sentence for each image that could not be used.
+
+    Raises:
+        DataError: No image can be used, or one of a training cannot.
+    """
+    if isinstance(source, TrainingSource):
+        rows, failures = _training_rows(source, choices), list[str]()
+        view = "augmented" if choices.augment else "not augmented"
+        size = source.loader.image_config.image_dims
+        caption = f"{source.name}: network input {size.height} x {size.width}, {view}"
+    else:
+        rows, failures = _dataset_rows(source, choices)
+        caption = f"{source.name}: images and labels as they are"
+    caption += f", seed {source.seed}, skeleton {source.skeleton.name}"
+    titles = [TITLES[layer] for layer in choices.layers]
+    legend = _legend(source.skeleton, choices.layers)
+    return draw_sheet(caption, titles, rows, legend), failures
+
+
+def _training_rows(source: TrainingSource, choices: Choices) -> list[Row]:
+    from bpnet.training.step import Targets
+
+    batch = _first_batch(source, choices)
+    targets = Targets.of(source.loader, source.skeleton)
+    heatmaps, pafs = (np.asarray(maps) for maps in targets.draw(batch["keypoints"]))
+    stride, scale = targets.stride, choices.scale
+    rows = []
+    for n, path in enumerate(batch["paths"].tolist()):
+        image = np.asarray(batch["images"][n]).repeat(scale, axis=0).repeat(scale, axis=1)
+        keypoints = batch["keypoints"][n]  # (P, K, 3)
+        persons = _persons(keypoints[..., :2], keypoints[..., 2] > 0)
+        example = Example(
+            image=image,
+            mask=batch["masks"][n, ..., 0],
+            persons=persons.moved(ImageTransform.resize(scale, scale)),
+            maps=PoseMaps(heatmaps[n], pafs[n], stride, stride),
+        )
+        rows.append(_row(Path(path.decode()).name, example, source.skeleton, choices.layers))
+    return rows
+
+
+def _first_batch(source: TrainingSource, choices: Choices) -> dict[str, NDArray[Any]]:
+    """The examples that a training of the same seed begins with."""
+    from bpnet.data.pipeline import iterate, make_batches
+    from bpnet.data.records import RecordIndex
+
+    images = choices.images
+    if not choices.augment:  # later epochs would show the same again
+        images = max(1, min(images, len(RecordIndex(source.records))))
+    batches = make_batches(
+        source.loader,
+        skeleton=source.skeleton,
+        datasets=source.datasets,
+        records=source.records,
+        seed=source.seed,
+        batch_size=images,
+        steps=1,
+        augment=choices.augment,
+    )
+    return {name: value.numpy() for name, value in next(iterate(batches)).items()}
+
+
+def _dataset_rows(source: DatasetSource, choices: Choices) -> tuple[list[Row], list[str]]:
+    labelled = [image for image in source.dataset.images if image.annotations]
+    if not labelled:
+        raise DataError(f"{source.name} has no annotation of a {source.spec.people().name}")
+    order = np.random.default_rng(source.seed).permutation(len(labelled))
+    reader = KeypointReader.build(source.skeleton, source.spec)
+    rows, failures = list[Row](), list[str]()
+    for number in order[: choices.images].tolist():
+        image = labelled[number]
+        try:
+            example = _labelled_example(image, source.images_root, reader, SIDE * choices.scale)
+        except DataError as error:
+            failures.append(str(error))
+            continue
+        rows.append(_row(image.file_name, example, source.skeleton, choices.layers))
+    if not rows:
+        raise DataError(f"none of {len(failures)} images can be used: {failures[0]}")
+    return rows, failures
+
+
+def _labelled_example(
+    image: CocoImage, images_root: Path, reader: KeypointReader, side: int
+) -> Example:
+    """An image with its labels, its longer side ``side`` pixels."""
+    path = images_root / image.file_name
+    pixels = read_image(path, upright=False)
+    if pixels.shape[:2] != (image.height, image.width):
+        raise DataError(
+            f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels but {image.width} x "
+            f"{image.height} in its annotations; replace the image or its entry"
+        )
+    scale = side / max(image.height, image.width)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    people = [one for one in image.annotations if one.num_keypoints > 0 and not one.crowd]
+    joints = [np.column_stack([one.xy, one.visibility]) for one in people]
+    keypoints = reader.read(np.array(joints, np.float64).reshape(len(people), reader.joints, 3))
+    transform = ImageTransform.resize(size[0] / image.width, size[1] / image.height)
+    return Example(
+        image=np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8),
+        mask=(mask_of_image(image) / 255).astype(np.float32),
+        persons=_persons(keypoints[..., :2], keypoints[..., 2] > 0).moved(transform),
+        maps=None,
+    )
+
+
+def _persons(xy: NDArray[np.float32], labelled: NDArray[np.bool_]) -> PersonKeypoints:
+    """Those of P labelled people (P, K, 2) who have a keypoint; the last is on top."""
+    someone = labelled.any(axis=1)
+    score = labelled[someone].astype(np.float32)
+    return PersonKeypoints(xy[someone], score, np.arange(len(score), dtype=np.float32))
+
+
+def _row(name: str, example: Example, skeleton: Skeleton, layers: Sequence[str]) -> Row:
+    height, width = example.image.shape[:2]
+    xy = example.persons.xy[example.persons.score > 0]
+    inside = int(((xy > -0.5) & (xy < (width - 0.5, height - 0.5))).all(axis=1).sum())
+    people = "1 person" if len(example.persons) == 1 else f"{len(example.persons)} people"
+    note = f"{people}, {inside} of {len(xy)} labelled keypoints in view" if len(xy) else "nobody"
+    return Row(name, note, tuple(_panel(layer, example, skeleton) for layer in layers))
+
+
+def _panel(layer: str, example: Example, skeleton: Skeleton) -> NDArray[np.uint8]:
+    if layer == "image":
+        return example.image
+    if layer == "mask":
+        return draw_mask(example.image, example.mask)
+    if layer == "people":
+        return draw_persons(example.image, example.persons, skeleton)
+    assert example.maps is not None
+    if layer == "heatmaps":
+        return draw_heatmaps(example.image, example.maps, skeleton)
+    return draw_pafs(example.image, example.maps)
+
+
+def _legend(skeleton: Skeleton, layers: Sequence[str]) -> list[LegendEntry]:
+    """What the colours of these columns mean."""
+    entries = []
+    if "pafs" in layers:
+        entries.append(LegendEntry(_direction_wheel(), "PAFs: a limb points outwards so"))
+    if "mask" in layers:
+        entries.append(LegendEntry(colour_swatch(IGNORED), "mask: does not count in the loss"))
+    if "people" in layers or "heatmaps" in layers:
+        entries += [
+            LegendEntry(colour_swatch(colour), name)
+            for colour, name in zip(keypoint_colours(skeleton), skeleton.keypoints, strict=True)
+        ]
+    return entries
+
+
+def _direction_wheel() -> NDArray[np.uint8]:
+    """A disc in the colours of ``draw_pafs``: the colour of a direction lies in that direction."""
+    middle = (WHEEL - 1) / 2
+    rows, columns = np.mgrid[:WHEEL, :WHEEL].astype(np.float32) - np.float32(middle)
+    length = np.hypot(columns, rows)
+    unit = np.dstack([columns, rows]) / np.maximum(length, 1e-3)[..., None]
+    maps = PoseMaps(np.zeros((1, 1, 1), np.float32), unit.astype(np.float32), 1, 1)
+    wheel = draw_pafs(np.zeros((WHEEL, WHEEL, 3), np.uint8), maps)
+    wheel[(length > middle) | (length < middle / 3)] = 255
+    return wheel
