@@ -5,16 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpnet.data.coco import Annotation, CocoDataset, CocoImage
-from bpnet.data.convert import (
-    choose_main_people,
-    plan_records,
-    split_records,
-    write_masks,
-)
+from bpnet.data.annotation import Annotation
+from bpnet.data.coco import CocoDataset, CocoImage
+from bpnet.data.convert import choose_main_people, plan_records, split_records
+from bpnet.data.mask_files import write_masks
 from bpnet.errors import DataError
 from bpnet.spec.dataset import DataFilteringParams
 
+FILE = Path("people.json")
 FILTERS = DataFilteringParams(
     min_acceptable_height=10,
     min_acceptable_width=10,
@@ -109,19 +107,29 @@ def test_the_summary_counts_what_was_used_and_why_the_rest_was_not() -> None:
     )
 
     summary = plan_records(
-        CocoDataset(("a", "b", "c"), images), FILTERS, every_person=True, missing=["4.jpg"]
+        CocoDataset(("a", "b", "c"), images),
+        FILTERS,
+        every_person=True,
+        left_out={4: "image is bad"},
     ).summary
 
     assert (summary.images, summary.images_used, summary.records) == (4, 1, 1)
     assert summary.people == 4
     assert summary.keypoints == {"a": 4, "b": 4, "c": 0}
     assert summary.dropped_images == {
-        "image file is missing": 1,
+        "image is bad": 1,
         "no annotations": 1,
         "no main person": 1,
     }
     assert summary.dropped_people == {"no keypoints": 1, "too few keypoints": 1, "too small": 1}
-    assert summary.missing_images == ["4.jpg"]
+    assert summary.left_out == {"image is bad": ["4.jpg"]}
+    assert summary.visibility == {"0": 4, "1": 4, "2": 4}
+    assert summary.sizes == {
+        "small (below 32 x 32 pixels)": 4,
+        "medium": 0,
+        "large (96 x 96 and above)": 0,
+    }
+    assert summary.heights["50 %"] == 20
 
 
 def test_partitions_take_images_in_turn_and_keep_an_images_records_together() -> None:
@@ -165,8 +173,8 @@ def test_more_files_than_records_is_an_error(partitions: int, shards: int) -> No
 def test_processes_draw_the_same_masks_as_one(tmp_path: Path) -> None:
     images = [image_of(annotate(50, crowd=True, width=n % 9 + 1), number=n) for n in range(130)]
 
-    one, counts = write_masks(images, tmp_path / "one", workers=1)
-    two, _ = write_masks(images, tmp_path / "two", workers=2)
+    one, counts = write_masks(images, tmp_path / "one", workers=1, annotations=FILE)
+    two, _ = write_masks(images, tmp_path / "two", workers=2, annotations=FILE)
 
     assert one == two == set(range(130))
     assert counts == {"drawn": 130}
@@ -181,4 +189,4 @@ def test_images_that_would_share_a_mask_file_are_named(tmp_path: Path) -> None:
     images = [CocoImage(1, "a.jpg", 9, 9, (crowd,)), CocoImage(2, "a.png", 9, 9, (crowd,))]
 
     with pytest.raises(DataError, match=r"images 1 \(a\.jpg\) and 2 \(a\.png\)"):
-        write_masks(images, tmp_path, workers=1)
+        write_masks(images, tmp_path, workers=1, annotations=FILE)

@@ -58,6 +58,12 @@ def convert(spec: Path, *options: str) -> int:
     return main(["dataset_convert", "-d", str(spec), "-o", str(output), *options])
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 def records_of(spec: Path) -> list[PoseRecord]:
     index = RecordIndex([spec.parent / "out" / "train-fold-000-of-001"])
     return sorted(
@@ -82,22 +88,23 @@ def test_the_command_writes_records_masks_and_a_summary(
     assert sorted(path.name for path in (spec.parent / "masks").iterdir()) == ["1.png", "3.png"]
     summary = json.loads((spec.parent / "out" / "summary.json").read_text())
     assert (summary["images_used"], summary["records"], summary["people"]) == (2, 3, 3)
-    assert summary["masks"] == {"drawn": 2, "kept": 0, "all valid": 0}
+    assert summary["masks"] == {"stored": 2, "all valid": 0}
     assert "records    3" in capsys.readouterr().out
     lines = (spec.parent / "r" / "status.json").read_text().splitlines()
     assert json.loads(lines[-1])["status"] == "SUCCESS"
 
 
-def test_converting_again_keeps_masks_and_gives_the_same_bytes(spec: Path) -> None:
+def test_converting_again_keeps_masks_and_gives_the_same_bytes(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     convert(spec, "--generate_masks")
-    records, mask = spec.parent / "out" / "train-fold-000-of-001", spec.parent / "masks" / "1.png"
-    before = records.read_bytes(), mask.read_bytes(), mask.stat().st_mtime_ns
+    before, drawn = contents(spec.parent), (spec.parent / "masks" / "1.png").stat().st_mtime_ns
 
     assert convert(spec, "--generate_masks") == 0
 
-    assert (records.read_bytes(), mask.read_bytes(), mask.stat().st_mtime_ns) == before
-    summary = json.loads((spec.parent / "out" / "summary.json").read_text())
-    assert summary["masks"] == {"drawn": 0, "kept": 2, "all valid": 0}
+    assert contents(spec.parent) == before
+    assert (spec.parent / "masks" / "1.png").stat().st_mtime_ns == drawn
+    assert "0 drawn, 2 kept" in capsys.readouterr().out
 
 
 def test_without_masks_the_records_use_those_that_exist(
@@ -119,11 +126,13 @@ def test_check_files_leaves_out_missing_images_and_says_so(
 
     assert convert(spec, "--check_files", "--generate_masks") == 1
 
-    assert "1 image files do not exist and were left out: 1.jpg" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "1 images were left out" in error
+    assert f"image 1: {spec.parent / 'images' / '1.jpg'} does not exist" in error
     assert [one.image_id for one in records_of(spec)] == [2]
     assert not (spec.parent / "masks" / "1.png").exists()
     summary = json.loads((spec.parent / "out" / "summary.json").read_text())
-    assert summary["missing_images"] == ["1.jpg"]
+    assert summary["left_out"] == {"image file is missing": ["1.jpg"]}
 
 
 def test_a_dry_run_checks_and_writes_nothing(
@@ -224,7 +233,7 @@ def test_real_data_converts_with_masks(shared_data: Path, tmp_path: Path) -> Non
 
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["images"], summary["people"]) == (272, 667)
-    assert summary["masks"] == {"drawn": 104, "kept": 0, "all valid": 0}
+    assert summary["masks"] == {"stored": 104, "all valid": 0}
     records = records_of(spec)
     assert len(records) == summary["records"]
     assert {one.joints.shape[1] for one in records} == {17}

@@ -1,7 +1,6 @@
 """Turn COCO keypoint annotations into TFRecord files and masks."""
 
 import argparse
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,25 +14,22 @@ from bpnet.commands.options import (
     print_dry_run,
     warn_of_missing,
 )
-from bpnet.errors import DataError, ExitCode, SpecError
+from bpnet.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from bpnet.data.coco import CocoDataset, CocoImage
-    from bpnet.data.convert import Plan
     from bpnet.spec.dataset import DataSection, DatasetSpec
 
-logger = logging.getLogger(__name__)
-
-NAMES_SHOWN = 20  # missing files on the terminal; summary.json has them all
-
 EPILOG = """examples:
+  bpnet dataset_convert -d coco_spec.json -o data/train -m train --dry_run
   bpnet dataset_convert -d coco_spec.json -o data/train -m train --generate_masks
   bpnet dataset_convert -d coco_spec.json -o data/val -m test --check_files
-  bpnet dataset_convert -d coco_spec.json -o data/train -m train --dry_run
+  bpnet dataset_convert -d coco_spec.json -o gs://bucket/train --embed_images -s 32
 
 writes data/train-fold-000-of-001, data/summary.json and, with --generate_masks, a PNG below
 mask_root_dir_path for each image where some pixels must not count. A mask that is up to date is
-kept, so a run that was stopped goes on where it was."""
+kept, so a run that was stopped goes on where it was. --dry_run writes nothing: it names what is
+wrong or looks wrong with the labels, the image files and the skeleton; exit code 1 if it is wrong.
+root_directory_path and PREFIX may be addresses that TensorFlow's file systems know (gs://...)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check_files",
         action="store_true",
-        help="name the image files that do not exist and leave them out; exit code 1 if any",
+        help="name the images that are missing, damaged or of another size, or that lack a mask "
+        "they need, and leave them out; exit code 1 if any",
+    )
+    parser.add_argument(
+        "--embed_images",
+        action="store_true",
+        help="put the image and mask files into the records, once for each main person: training "
+        "then reads one stream, as object stores like it",
+    )
+    parser.add_argument(
+        "--include_negatives",
+        action="store_true",
+        help="a record without people for each image that has no annotation",
     )
     parser.add_argument(
         "-j",
@@ -89,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="processes that draw masks (default: one a core)",
+        help="processes that draw masks, threads that check images (default: one a core)",
     )
     add_results(parser)
     add_spec_options(parser)
@@ -98,38 +106,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert one subset; 1 if images were missing, 0 otherwise."""
+    """Convert one subset; 1 if images had to be left out, 0 otherwise."""
+    from bpnet.commands.conversion import Conversion
     from bpnet.commands.status import status
-    from bpnet.data.convert import summary_text
+    from bpnet.data.summary import summary_text
 
     if args.dry_run:
-        spec, section = _read_spec(args)
-        print_dry_run(spec)
-        annotations = Path(spec.root_directory_path, section.annotation_root_dir_path)
-        if not annotations.exists():
-            warn_of_missing([annotations])
-            return ExitCode.DONE
-        _, plan = _plan(args, spec, section)
-        print("\n".join(f"# {line}" for line in summary_text(plan.summary).splitlines()))
-        return _finish(plan)
+        return _dry_run(args)
     with status(args.results_dir, "dataset_convert") as write_status:
-        spec, section = _read_spec(args)
-        root = Path(spec.root_directory_path)
-        dataset, plan = _plan(args, spec, section)
-        missing = set(plan.summary.missing_images)
-        images = [image for image in dataset.images if image.file_name not in missing]
-        masked, masks = _prepare_masks(args, images, root / section.mask_root_dir_path)
-        files = _write_files(args, plan, spec=spec, section=section, masked=masked)
-        _write_summary(Path(args.output_filename).parent / "summary.json", plan, masks, files)
-        counts = (plan.summary.images_used, plan.summary.records, plan.summary.people)
+        conversion = Conversion(args, *_read_spec(args))
+        conversion.run()
+        summary = conversion.plan.summary
+        counts = (summary.images_used, summary.records, summary.people)
         write_status(kpi=dict(zip(("images", "records", "people"), counts, strict=True)))
-        if missing:
-            write_status(status="FAILURE", message=f"{len(missing)} images do not exist.")
-    print(summary_text(plan.summary))
-    print("masks      " + ", ".join(f"{count} {outcome}" for outcome, count in masks.items()))
-    for name, count in files.items():
+        left_out = sum(map(len, summary.left_out.values()))
+        if left_out:
+            write_status(status="FAILURE", message=f"{left_out} images were left out.")
+    print(summary_text(summary))
+    masks = ", ".join(f"{count} {outcome}" for outcome, count in conversion.masks.items())
+    print(f"masks      {masks}")
+    for name, count in conversion.files.items():
         print(f"wrote      {name} ({count} records)")
-    return _finish(plan)
+    return ExitCode.FAILED if left_out else ExitCode.DONE
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    """Print the spec, what would be converted and what is wrong; 1 if something is."""
+    from bpnet.commands.dataset_report import check
+    from bpnet.data.storage import is_file, join
+
+    spec, section = _read_spec(args)
+    print_dry_run(spec)
+    annotations = join(spec.root_directory_path, section.annotation_root_dir_path)
+    if not is_file(annotations):
+        warn_of_missing([annotations])
+        return ExitCode.DONE
+    return check(args, spec, section)
 
 
 def _read_spec(args: argparse.Namespace) -> "tuple[DatasetSpec, DataSection]":
@@ -140,139 +152,10 @@ def _read_spec(args: argparse.Namespace) -> "tuple[DatasetSpec, DataSection]":
     section = spec.train_data if args.mode == "train" else spec.test_data
     if section is None:
         raise SpecError(f"{args.dataset_spec} has no `{args.mode}_data`, which --mode asks for")
-    if args.generate_masks and Path(section.mask_root_dir_path) in (
-        Path(),
-        Path(section.images_root_dir_path),
-    ):
+    folders = (Path(), Path(section.images_root_dir_path))
+    if args.generate_masks and Path(section.mask_root_dir_path) in folders:
         raise SpecError(
             f"{args.dataset_spec}: --generate_masks needs `{args.mode}_data.mask_root_dir_path`, "
             "a folder other than that of the images"
         )
     return spec, section
-
-
-def _plan(
-    args: argparse.Namespace, spec: "DatasetSpec", section: "DataSection"
-) -> "tuple[CocoDataset, Plan]":
-    from bpnet.data.coco import read_subset
-    from bpnet.data.convert import plan_records, split_records
-
-    dataset, images_root = read_subset(spec, section)
-    missing: list[str] = []
-    if args.check_files:
-        names = {image.file_name for image in dataset.images}
-        missing = sorted(name for name in names if not (images_root / name).is_file())
-    elif not images_root.is_dir():
-        logger.warning("the image folder %s does not exist; training will need it", images_root)
-    plan = plan_records(
-        dataset,
-        spec.data_filtering_params,
-        every_person=spec.duplicate_data_with_each_person_as_center,
-        missing=missing,
-    )
-    if not plan.images:
-        raise DataError(
-            f"{section.annotation_root_dir_path} has no usable person: {len(missing)} of its "
-            f"{len(dataset.images)} images are missing, and of its people "
-            f"{plan.summary.dropped_people or 'none'} are dropped; look at `data_filtering_params`"
-        )
-    split_records(plan.images, partitions=args.num_partitions, shards=args.num_shards)
-    return dataset, plan
-
-
-def _prepare_masks(
-    args: argparse.Namespace, images: "list[CocoImage]", folder: Path
-) -> tuple[set[int], dict[str, int]]:
-    """The ids of the images with a mask file, and counts for the summary."""
-    from bpnet.data.convert import find_masks, write_masks
-
-    if args.generate_masks:
-        stored, outcomes = write_masks(images, folder, workers=args.workers)
-        counts = {name: outcomes[name] for name in ("drawn", "kept", "all valid")}
-        return stored, counts
-    found, lacking = find_masks(images, folder)
-    if lacking:
-        logger.warning(
-            "%d images show crowds or people without keypoints and have no mask: training will "
-            "take them for background; --generate_masks draws the masks",
-            lacking,
-        )
-    return found, {"found": len(found), "lacking": lacking}
-
-
-def _write_files(
-    args: argparse.Namespace,
-    plan: "Plan",
-    *,
-    spec: "DatasetSpec",
-    section: "DataSection",
-    masked: set[int],
-) -> dict[str, int]:
-    """Write the record files; returns the number of records of each."""
-    from tqdm import tqdm
-
-    from bpnet.data.convert import split_records
-    from bpnet.data.masks import mask_name
-    from bpnet.data.records import build_record, write_records
-
-    images_root, mask_root = Path(section.images_root_dir_path), Path(section.mask_root_dir_path)
-    files = split_records(plan.images, partitions=args.num_partitions, shards=args.num_shards)
-    written = {}
-    with tqdm(total=plan.summary.records, desc="records", unit="record", disable=None) as bar:
-        for suffix, people in files.items():
-            path = Path(args.output_filename + suffix)
-            records = (
-                build_record(
-                    image,
-                    main,
-                    image_path=(images_root / image.file_name).as_posix(),
-                    mask_path=(mask_root / mask_name(image.file_name)).as_posix()
-                    if image.id in masked
-                    else "",
-                    dataset=spec.dataset,
-                )
-                for image, main in people
-            )
-            written[str(path)] = write_records(path, records)
-            bar.update(len(people))
-    _warn_of_old_files(Path(args.output_filename), written)
-    return written
-
-
-def _warn_of_old_files(prefix: Path, written: dict[str, int]) -> None:
-    """Name files of an earlier run with other numbers, which a pattern would read as well."""
-    names = {Path(name).name for name in written}
-    old = sorted(
-        path.name
-        for part in ("-fold-", "-shard-")
-        for path in prefix.parent.iterdir()
-        if path.name.startswith(prefix.name + part) and path.name not in names
-    )
-    if old:
-        logger.warning("left from an earlier conversion, delete them: %s", ", ".join(old))
-
-
-def _write_summary(path: Path, plan: "Plan", masks: dict[str, int], files: dict[str, int]) -> None:
-    import json
-
-    from bpnet.data.convert import summary_dict
-    from bpnet.files import replacing
-
-    content = {**summary_dict(plan.summary), "masks": masks, "files": files}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _finish(plan: "Plan") -> int:
-    """The exit code; missing images are named."""
-    missing = plan.summary.missing_images
-    if not missing:
-        return ExitCode.DONE
-    more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
-    logger.warning(
-        "%d image files do not exist and were left out: %s%s",
-        len(missing),
-        ", ".join(missing[:NAMES_SHOWN]),
-        more,
-    )
-    return ExitCode.FAILED

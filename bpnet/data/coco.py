@@ -1,50 +1,29 @@
 """Keypoint annotation files in COCO's format, checked as they are read."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bpnet.data.annotation import (
+    BODY,
+    Annotation,
+    check_size,
+    read_annotation,
+    read_file_name,
+    read_id,
+    read_side,
+)
+from bpnet.data.faults import Faults
+from bpnet.data.json_lists import read_lists
+from bpnet.data.storage import join
 from bpnet.errors import DataError, SpecError
 from bpnet.spec.dataset import DataSection, DatasetSpec
 
-FARTHEST = 1e5  # pixels; a polygon vertex beyond it is a damaged number, not a person
-
-Segmentation: TypeAlias = tuple[NDArray[np.float64], ...] | Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One labelled person, or one crowd region.
-
-    Attributes:
-        id: The annotation's id in its file.
-        xy: (K, 2) float32, pixels; whatever the file says where a keypoint is not labelled.
-        visibility: (K,) int32, the file's raw flags.
-        bbox: (4,) float64: x, y, width, height, pixels.
-        area: Of the segmentation, square pixels; of the box where the file is silent.
-        crowd: The region of many people, none of them labelled one by one.
-        segmentation: Polygons of (V, 2) float64 pixels, or COCO's run lengths, or None.
-        num_keypoints: Labelled keypoints, as the file says; counted where it is silent.
-    """
-
-    id: int
-    xy: NDArray[np.float32]
-    visibility: NDArray[np.int32]
-    bbox: NDArray[np.float64]
-    area: float
-    crowd: bool
-    segmentation: Segmentation
-    num_keypoints: int
-
-    @property
-    def center(self) -> NDArray[np.float64]:
-        """The centre (2,) of the box, x and y in pixels."""
-        return self.bbox[:2] + self.bbox[2:] / 2
+LISTS = ("images", "annotations", "categories")
+ANY = "*"  # in place of category names: all of the file
 
 
 @dataclass(frozen=True)
@@ -60,12 +39,12 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoDataset:
-    """An annotation file, seen from one category.
+    """An annotation file, seen from one category, or from several read as one.
 
     Attributes:
         keypoints: The names of its K keypoints.
         images: Its images, in the order of the file.
-        category_id: The category's number in the file.
+        category_id: The category's number in the file; of several, the first.
     """
 
     keypoints: tuple[str, ...]
@@ -73,40 +52,39 @@ class CocoDataset:
     category_id: int = 1  # COCO's own for people
 
 
-def read_coco(path: Path, *, category: str = "person") -> CocoDataset:
+def read_coco(
+    path: Path,
+    *,
+    category: str = "person",
+    file_categories: Sequence[str] = (),
+    keypoint_fields: Sequence[str] = (BODY,),
+    keypoints: Sequence[str] = (),
+) -> CocoDataset:
     """The images of an annotation file, with the annotations of one category.
 
+    Args:
+        path: The annotation file; its lists may come in any order.
+        category: The category's name.
+        file_categories: Those of the file that are read as this one, ``*`` for all of them;
+            default: the one of the same name.
+        keypoint_fields: The keys of an annotation whose keypoints are put one after the other.
+        keypoints: Their names where there are several keys, as the file names only the first's.
+
     Raises:
-        DataError: The file is missing, is not COCO keypoint JSON, or one of its images or
-            annotations is damaged; the sentence names the file and the id.
+        DataError: The file is missing, is not COCO keypoint JSON, or some of its images or
+            annotations are damaged; each is named with its id.
     """
-    document = _load(path)
-    category_id, keypoints = _find_category(document["categories"], category, path)
-    entries = _read_images(document["images"], path)
-    annotations: dict[int, list[Annotation]] = {image_id: [] for image_id in entries}
-    seen = set[int]()
-    document["annotations"].reverse()
-    for position in range(len(document["annotations"])):
-        entry = document["annotations"].pop()  # frees it: 1.4 GB for COCO train2017
-        number = _read_id(entry, "id", f"{path}: annotation number {position}")
-        where = f"{path}: annotation {number}"
-        if _read_id(entry, "category_id", where) != category_id:
-            continue
-        if number in seen:
-            raise DataError(f"{where} stands in the file twice; give each annotation its own id")
-        seen.add(number)
-        image_id = _read_id(entry, "image_id", where)
-        if image_id not in entries:
-            raise DataError(f"{where} is of image {image_id}, which the file does not list")
-        size = (entries[image_id][1], entries[image_id][2])
-        annotations[image_id].append(
-            _read_annotation(entry, number, where, keypoints=len(keypoints), size=size)
-        )
-    images = (
-        CocoImage(image_id, *entry, annotations=tuple(annotations[image_id]))
-        for image_id, entry in entries.items()
-    )
-    return CocoDataset(keypoints, tuple(images), category_id)
+    reading = _Reading(path, tuple(file_categories) or (category,), tuple(keypoint_fields))
+    handlers = {
+        "images": reading.add_image,
+        "annotations": reading.add_annotation,
+        "categories": reading.add_category,
+    }
+    found = read_lists(path, handlers)
+    for key in LISTS:
+        if key not in found:
+            raise DataError(f"{path} has no list `{key}`; a COCO keypoint file is expected")
+    return reading.finish(keypoints)
 
 
 def read_subset(spec: DatasetSpec, section: DataSection) -> tuple[CocoDataset, Path]:
@@ -117,173 +95,165 @@ def read_subset(spec: DatasetSpec, section: DataSection) -> tuple[CocoDataset, P
         SpecError: The spec names no category of people, or other keypoints than the file.
     """
     root, category = Path(spec.root_directory_path), spec.people()
-    annotations = root / section.annotation_root_dir_path
-    dataset = read_coco(annotations, category=category.name)
+    annotations = join(root, section.annotation_root_dir_path)
+    dataset = read_coco(
+        annotations,
+        category=category.name,
+        file_categories=category.file_categories,
+        keypoint_fields=category.keypoint_fields,
+        keypoints=category.keypoints,
+    )
     if tuple(category.keypoints) != dataset.keypoints:
         raise SpecError(
             f"dataset spec {spec.dataset} and {annotations} disagree on the keypoints of "
             f"`{category.name}`: {category.keypoints} and {list(dataset.keypoints)}"
         )
-    return dataset, root / section.images_root_dir_path
+    return dataset, join(root, section.images_root_dir_path)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(
-            f"the annotation file {path} cannot be read: {error.strerror or error}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a JSON text file: {error.reason}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}: broken JSON, {error.msg.lower()}; "
-            "was the download cut short?"
-        ) from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path} is not COCO JSON: an object is expected at its top")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(document.get(key), list):
-            raise DataError(f"{path} has no list `{key}`; a COCO keypoint file is expected")
-        for position, entry in enumerate(document[key]):
+class _Reading:
+    """What has been read of a file; entries that are faulty are left out and reported at the end.
+
+    COCO's own files name the categories last, so annotations of every category are kept till then.
+    """
+
+    def __init__(self, path: Path, names: tuple[str, ...], fields: tuple[str, ...]) -> None:
+        self._path, self._names, self._fields = path, names, fields
+        self._faults = Faults(path)
+        self._categories: list[Mapping[str, Any]] = []
+        self._ids: dict[int, str] | None = None  # name of each category that is read
+        self._images: dict[int, tuple[str, int, int]] = {}  # file name, height, width of an id
+        self._number_of_images = 0
+        self._number_of_annotations = 0
+        # Category and image of each annotation that could be read; of the others, the sentence.
+        self._annotations: list[tuple[int, int, Annotation]] = []
+        self._damaged: list[tuple[int, str]] = []
+
+    def add_category(self, entry: Any) -> None:
+        """An entry of ``categories``."""
+        if not isinstance(entry, dict):
+            raise DataError(
+                f"{self._path}: entry {len(self._categories)} of `categories` is not an object"
+            )
+        self._categories.append(entry)
+        self._ids = None
+
+    def add_image(self, entry: Any) -> None:
+        """An entry of ``images``."""
+        position = self._number_of_images
+        self._number_of_images += 1
+        with self._faults.collect():
             if not isinstance(entry, dict):
-                raise DataError(f"{path}: entry {position} of `{key}` is not an object")
-    return document
+                raise DataError(f"entry {position} of `images` is not an object")
+            number = read_id(entry, "id", f"image number {position}")
+            where = f"image {number}"
+            if number in self._images:
+                raise DataError(f"{where} stands in the file twice; give each image its own id")
+            self._images[number] = ("", 1, 1)  # faulty or not, its annotations have an image
+            height, width = (read_side(entry, key, where) for key in ("height", "width"))
+            self._images[number] = (read_file_name(entry, where), height, width)
 
+    def add_annotation(self, entry: Any) -> None:
+        """An entry of ``annotations``."""
+        position = self._number_of_annotations
+        self._number_of_annotations += 1
+        with self._faults.collect():
+            if not isinstance(entry, dict):
+                raise DataError(f"entry {position} of `annotations` is not an object")
+            number = read_id(entry, "id", f"annotation number {position}")
+            where = f"annotation {number}"
+            category = read_id(entry, "category_id", where)
+            if self._categories and category not in self._wanted():
+                return
+            try:
+                image = read_id(entry, "image_id", where)
+                read = read_annotation(entry, number, where, fields=self._fields)
+            except DataError as error:
+                self._damaged.append((category, str(error)))
+            else:
+                self._annotations.append((category, image, read))
 
-def _find_category(
-    categories: list[dict[str, Any]], name: str, path: Path
-) -> tuple[int, tuple[str, ...]]:
-    for entry in categories:
-        if entry.get("name") != name:
-            continue
-        keypoints = entry.get("keypoints")
-        if not isinstance(keypoints, list) or not keypoints:
+    def finish(self, names: Sequence[str]) -> CocoDataset:
+        """The dataset; every fault of the file, where there is one."""
+        wanted = self._wanted()
+        keypoints = self._keypoints(names)
+        for category, sentence in self._damaged:
+            if category in wanted:
+                self._faults.add(sentence)
+        people: dict[int, list[Annotation]] = {image: [] for image in self._images}
+        seen = set[int]()
+        for category, image, one in self._annotations:
+            if category in wanted:
+                with self._faults.collect():
+                    people.get(image, []).append(self._check(one, image, seen, len(keypoints)))
+        self._faults.check()
+        images = (
+            CocoImage(image, *entry, annotations=tuple(people[image]))
+            for image, entry in self._images.items()
+        )
+        return CocoDataset(keypoints, tuple(images), next(iter(wanted)))
+
+    def _check(self, one: Annotation, image: int, seen: set[int], keypoints: int) -> Annotation:
+        """What can be told of an annotation only when the whole file has been read."""
+        where = f"annotation {one.id}"
+        if one.id in seen:
+            raise DataError(f"{where} stands in the file twice; give each annotation its own id")
+        seen.add(one.id)
+        if image not in self._images:
+            raise DataError(f"{where} is of image {image}, which the file does not list")
+        _, height, width = self._images[image]
+        check_size(one.segmentation, where, size=(height, width))
+        if len(one.xy) == keypoints:
+            return one
+        if len(one.xy):
             raise DataError(
-                f"{path}: category `{name}` lists no keypoints; "
-                "use the keypoint annotations (person_keypoints_*.json), not the instances"
+                f"{where} has {3 * len(one.xy)} in `{'`, `'.join(self._fields)}`; "
+                f"{3 * keypoints} numbers are expected"
             )
-        category_id = _read_id(entry, "id", f"{path}: category `{name}`")
-        return category_id, tuple(str(keypoint) for keypoint in keypoints)
-    found = ", ".join(str(entry.get("name")) for entry in categories) or "none"
-    raise DataError(f"{path} has no category `{name}`; it has {found}")
+        nowhere, unlabelled = np.zeros((keypoints, 2), np.float32), np.zeros(keypoints, np.int32)
+        return replace(one, xy=nowhere, visibility=unlabelled)
 
+    def _wanted(self) -> dict[int, str]:
+        """Name of each category id that is read."""
+        if self._ids is None:
+            self._ids = self._find_categories()
+        return self._ids
 
-def _read_images(entries: list[dict[str, Any]], path: Path) -> dict[int, tuple[str, int, int]]:
-    """File name, height and width of each image id."""
-    images: dict[int, tuple[str, int, int]] = {}
-    for position, entry in enumerate(entries):
-        number = _read_id(entry, "id", f"{path}: image number {position}")
-        where = f"{path}: image {number}"
-        if number in images:
-            raise DataError(f"{where} stands in the file twice; give each image its own id")
-        height, width = (_read_side(entry, key, where) for key in ("height", "width"))
-        images[number] = (_read_file_name(entry, where), height, width)
-    return images
+    def _find_categories(self) -> dict[int, str]:
+        found = {}
+        for entry in self._categories:
+            name = str(entry.get("name"))
+            found[read_id(entry, "id", f"{self._path}: category `{name}`")] = name
+        wanted = {number: name for number, name in found.items() if {name, ANY} & set(self._names)}
+        missing = set(self._names) - {ANY, *wanted.values()}
+        if missing or not wanted:
+            asked = ", ".join(sorted(missing)) or ANY
+            names = ", ".join(found.values()) or "none"
+            raise DataError(f"{self._path} has no category `{asked}`; it has {names}")
+        return wanted
 
-
-def _read_id(entry: dict[str, Any], key: str, where: str) -> int:
-    value = entry.get(key)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value)
-    raise DataError(f"{where} has `{key}` {value!r}; a whole number is expected")
-
-
-def _read_side(entry: dict[str, Any], key: str, where: str) -> int:
-    value = entry.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise DataError(f"{where} has `{key}` {value!r}; a number of pixels is expected")
-    return value
-
-
-def _read_file_name(entry: dict[str, Any], where: str) -> str:
-    name = entry.get("file_name")
-    if not isinstance(name, str) or not name:
-        raise DataError(
-            f"{where} has `file_name` {name!r}; a path below the image folder is needed"
-        )
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise DataError(
-            f"{where} has `file_name` {name!r}, which leaves the image folder; "
-            "give it relative to that folder"
-        )
-    return name
-
-
-def _read_annotation(
-    entry: dict[str, Any], number: int, where: str, *, keypoints: int, size: tuple[int, int]
-) -> Annotation:
-    bbox = _read_numbers(entry, "bbox", where, length=4)
-    if (bbox[2:] < 0).any():
-        raise DataError(f"{where} has a bbox of negative size {bbox.tolist()}")
-    if entry.get("keypoints") is None:
-        table = np.zeros((keypoints, 3))
-    else:
-        table = _read_numbers(entry, "keypoints", where, length=3 * keypoints).reshape(-1, 3)
-    if (table[:, 2] % 1 != 0).any():
-        raise DataError(f"{where} has a visibility flag that is not a whole number")
-    counted = int(np.count_nonzero(table[:, 2] > 0))
-    area, crowd, labelled = (
-        default if entry.get(key) is None else float(_read_numbers(entry, key, where, length=1)[0])
-        for key, default in (
-            ("area", float(bbox[2] * bbox[3])),
-            ("iscrowd", 0.0),
-            ("num_keypoints", float(counted)),
-        )
-    )
-    return Annotation(
-        id=number,
-        xy=table[:, :2].astype(np.float32),
-        visibility=table[:, 2].astype(np.int32),
-        bbox=bbox,
-        area=area,
-        crowd=crowd != 0,
-        segmentation=_read_segmentation(entry.get("segmentation"), where, size=size),
-        num_keypoints=int(labelled),
-    )
-
-
-def _read_numbers(
-    entry: dict[str, Any], key: str, where: str, *, length: int
-) -> NDArray[np.float64]:
-    """``length`` finite numbers."""
-    value = entry.get(key)
-    try:
-        numbers = np.asarray(value, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where} has `{key}` {value!r}; {length} numbers are expected") from error
-    if value is None or len(numbers) != length:
-        found = "nothing" if value is None else f"{len(numbers)}"
-        raise DataError(f"{where} has {found} in `{key}`; {length} numbers are expected")
-    if not np.isfinite(numbers).all():
-        raise DataError(f"{where} has a number in `{key}` that is not finite")
-    return numbers
-
-
-def _read_segmentation(value: Any, where: str, *, size: tuple[int, int]) -> Segmentation:
-    if value is None or value in ([], {}):
-        return None
-    if isinstance(value, dict):
-        counts = value.get("counts")
-        if value.get("size") != list(size) or not isinstance(counts, list | str):
-            raise DataError(
-                f"{where} has run lengths for size {value.get('size')}; "
-                f"`counts` for the image's {list(size)} (height, width) are expected"
-            )
-        return value
-    if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
-        raise DataError(f"{where} has a segmentation that is neither polygons nor run lengths")
-    polygons = []
-    for position, polygon in enumerate(value):
-        if len(polygon) < 6:  # a point or a line has no region
-            continue
-        vertices = _read_numbers(
-            {"segmentation": polygon}, "segmentation", where, length=len(polygon)
-        )
-        if len(vertices) % 2 or np.abs(vertices).max() > FARTHEST:
-            raise DataError(f"{where} has a polygon (number {position}) that is not x, y pixels")
-        polygons.append(vertices.reshape(-1, 2))
-    return tuple(polygons) or None
+    def _keypoints(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The keypoints of the categories that are read, which must be the same ones."""
+        wanted = self._wanted()
+        lists = {
+            str(entry.get("name")): entry.get("keypoints")
+            for entry in self._categories
+            if entry.get("name") in wanted.values()
+        }
+        for name, said in lists.items():
+            if not isinstance(said, list) or not said:
+                raise DataError(
+                    f"{self._path}: category `{name}` lists no keypoints; "
+                    "use the keypoint annotations (person_keypoints_*.json), not the instances"
+                )
+        named = {name: tuple(map(str, said or ())) for name, said in lists.items()}
+        (first, own), *others = named.items()
+        for name, keypoints in others:
+            if keypoints != own:
+                raise DataError(
+                    f"{self._path}: categories `{first}` and `{name}` have other keypoints; "
+                    "read them as two datasets"
+                )
+        if len(self._fields) > 1 and tuple(names[: len(own)]) == own:
+            return tuple(names)
+        return own

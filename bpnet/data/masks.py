@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -10,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
-from bpnet.data.coco import Annotation, CocoImage
+from bpnet.data.annotation import Annotation
+from bpnet.data.coco import CocoImage
+from bpnet.data.storage import address, read_bytes, remove, write_bytes
 from bpnet.errors import DataError
-from bpnet.files import replacing
 
 USE, IGNORE = 255, 0
 RULES = "bpnet mask 1"  # raise the number when draw_mask changes, and stored masks are redrawn
-HEADER_SIZE = 33  # bytes: a PNG's signature and its first chunk, IHDR
+SIGNATURE_SIZE = 8  # bytes at the start of a PNG
+HEADER_SIZE = 33  # bytes: the signature and a PNG's first chunk, IHDR
+
+
+class SegmentationError(DataError):
+    """A segmentation that does not describe a region of its image."""
 
 
 def mask_name(file_name: str) -> str:
@@ -35,7 +42,7 @@ def draw_mask(image: CocoImage) -> NDArray[np.uint8]:
     Crowds and people without keypoints do not count, except where a labelled person covers them.
 
     Raises:
-        DataError: A segmentation cannot be decoded.
+        SegmentationError: A segmentation cannot be decoded.
     """
     labelled = [one for one in image.annotations if not _is_ignored(one)]
     ignored = _draw_regions([one for one in image.annotations if _is_ignored(one)], image)
@@ -53,22 +60,27 @@ def store_mask(image: CocoImage, path: Path) -> str:
         "drawn", "kept" or "all valid".
 
     Raises:
-        DataError: A segmentation cannot be decoded, or the file cannot be written.
+        SegmentationError: A segmentation cannot be decoded.
+        DataError: The file cannot be read or written.
     """
     label = _text_chunk(f"{RULES} {_fingerprint(image)}")
-    if _begins_with(path, label):
+    if _holds(path, label):
         return "kept"
     mask = draw_mask(image)
     if mask.all():
         try:
-            path.unlink(missing_ok=True)
+            remove(path)
         except OSError as error:
-            raise DataError(f"{path} cannot be removed: {error.strerror}") from error
+            raise DataError(f"{address(path)} cannot be removed: {error.strerror}") from error
         return "all valid"
     png = cv2.imencode(".png", mask)[1].tobytes()
-    with replacing(path) as temporary:
-        temporary.write_bytes(png[:HEADER_SIZE] + label + png[HEADER_SIZE:])
+    write_bytes(path, png[:HEADER_SIZE] + label + png[HEADER_SIZE:])
     return "drawn"
+
+
+def count_boxes(image: CocoImage) -> int:
+    """How many annotations, where the image needs a mask, have only a box to draw."""
+    return sum(one.segmentation is None for one in image.annotations) if needs_mask(image) else 0
 
 
 def _is_ignored(annotation: Annotation) -> bool:
@@ -97,13 +109,15 @@ def _draw_region(annotation: Annotation, image: CocoImage) -> NDArray[np.bool_]:
     try:
         return _expand(segmentation["counts"], image)
     except (TypeError, ValueError, OverflowError, IndexError) as error:
-        raise DataError(
+        raise SegmentationError(
             f"annotation {annotation.id} of {image.file_name} has run lengths that do not "
             f"describe {image.height} x {image.width} pixels; mend or drop its segmentation"
         ) from error
 
 
-def _expand(counts: str | list[int], image: CocoImage) -> NDArray[np.bool_]:
+def _expand(
+    counts: str | Sequence[int] | NDArray[np.uint32], image: CocoImage
+) -> NDArray[np.bool_]:
     """The region (H, W) of run lengths, which go down the columns and begin with outside."""
     runs = np.asarray(_decode_counts(counts) if isinstance(counts, str) else counts, np.int64)
     if runs.sum() != image.height * image.width:
@@ -154,7 +168,9 @@ def _fingerprint(image: CocoImage) -> str:
             digest.update(b"box")
             digest.update(annotation.bbox.tobytes())
         else:
-            digest.update(json.dumps(annotation.segmentation["counts"]).encode())
+            counts = annotation.segmentation["counts"]
+            plain = counts.tolist() if isinstance(counts, np.ndarray) else counts
+            digest.update(json.dumps(plain).encode())
     return digest.hexdigest()
 
 
@@ -164,12 +180,27 @@ def _text_chunk(text: str) -> bytes:
     return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
 
 
-def _begins_with(path: Path, label: bytes) -> bool:
-    """Whether the PNG file is there with this comment right after its header."""
+def _holds(path: Path, label: bytes) -> bool:
+    """Whether a whole PNG file is there, with this comment right after its header."""
     try:
-        with path.open("rb") as file:
-            return file.read(HEADER_SIZE + len(label))[HEADER_SIZE:] == label
+        data = read_bytes(path)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{address(path)} cannot be read: {error.strerror or error}") from error
+    return data[HEADER_SIZE : HEADER_SIZE + len(label)] == label and _is_whole(data)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the chunks of a PNG are all there and undamaged."""
+    place = SIGNATURE_SIZE
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        end = place + 8 + length  # of the chunk's type and data; its checksum follows
+        body, checksum = data[place + 4 : end], data[end : end + 4]
+        if zlib.crc32(body) != int.from_bytes(checksum, "big"):
+            return False
+        if body.startswith(b"IEND"):
+            return end + 4 == len(data)
+        place = end + 4
+    return False

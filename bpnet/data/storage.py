@@ -16,6 +16,7 @@ from typing import IO, Any
 from bpnet import files
 from bpnet.errors import DataError
 
+PART = re.compile(r"\..+\.(\d+)\.part(\.\w+)?$")  # what ``files.replacing`` names its files
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # two letters or more: C:/ is a drive
 
 
@@ -31,6 +32,11 @@ def address(path: str | Path) -> str:
         return str(path)
     slashes = "///" if found[1].lower() == "file" else "//"
     return f"{found[1]}:{slashes}{str(path)[found.end() :]}"
+
+
+def join(folder: str | Path, name: str | Path) -> Path:
+    """A path below a folder; the path itself where it is absolute or has a scheme of its own."""
+    return Path(name) if is_remote(name) else Path(folder, name)
 
 
 def open_binary(path: str | Path) -> IO[bytes]:
@@ -150,6 +156,31 @@ def write_bytes(path: Path, data: bytes) -> None:
 
         with tf.io.gfile.GFile(temporary, "wb") as file:
             file.write(data)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete what processes that were killed left half-written; returns how many files.
+
+    Raises:
+        OSError: One cannot be deleted.
+    """
+    if is_remote(folder):  # whose process wrote it cannot be told, and it may be alive
+        return 0
+    left = [name for name in names_in(folder) if (found := PART.match(name)) and not _runs(found)]
+    for name in left:
+        remove(folder / name)
+    return len(left)
+
+
+def _runs(found: re.Match[str]) -> bool:
+    """Whether the process that a temporary file's name tells is running."""
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return int(found[1]) != os.getpid()  # nothing of our own is half-written now
 
 
 @contextlib.contextmanager

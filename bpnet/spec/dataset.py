@@ -13,6 +13,16 @@ class Category:
     name: str = setting("Name of the category.", default="person")
     id: int = setting("COCO category id.", default=1)
     supercategory: str = setting("COCO supercategory.", default="person")
+    file_categories: list[str] = setting(
+        "Categories of the annotation file that are read as this one, [`*`] for all of them "
+        "(AP-10K's species); default: the one of the same name.",
+        factory=list,
+    )
+    keypoint_fields: list[str] = setting(
+        "Keys of an annotation whose keypoints are put one after the other; COCO-WholeBody: "
+        "[keypoints, foot_kpts, face_kpts, lefthand_kpts, righthand_kpts].",
+        factory=lambda: ["keypoints"],
+    )
     num_joints: int | None = setting(
         "Number of keypoints; checked against `keypoints`.", default=None
     )
