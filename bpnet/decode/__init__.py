@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,20 +134,7 @@ class Decoder:
 
 
 def _to_native(settings: DecoderSettings) -> _native.Settings:
-    return _native.Settings(
-        heatmap_threshold=settings.heatmap_threshold,
-        cell_share=settings.cell_share,
-        max_peaks=settings.max_peaks,
-        refine=settings.refine == 2,
-        paf_threshold=settings.paf_threshold,
-        min_sample_share=settings.min_sample_share,
-        samples_per_cell=settings.samples_per_cell,
-        min_samples=settings.min_samples,
-        max_samples=settings.max_samples,
-        short_limb=settings.short_limb,
-        short_limb_score=settings.short_limb_score,
-        length_limit=settings.length_limit,
-        paf_cell_corners=settings.paf_cell_corners,
-        min_keypoints=settings.min_keypoints,
-        min_mean_score=settings.min_mean_score,
-    )
+    native = _native.Settings()
+    for field in fields(settings):
+        setattr(native, field.name, getattr(settings, field.name))
+    return native

@@ -1,6 +1,6 @@
 """The people of one image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ class PersonKeypoints:
         xy: (P, K, 2) float32, pixels; (0, 0) where a keypoint was not found.
         score: (P, K) float32; 0 where a keypoint was not found.
         person_score: (P,) float32; the higher, the more certain.
+        dropped_peaks: candidates for keypoints that were left out, for there were more than the
+            decoder considers; above 0, people may be missing.
     """
 
     xy: NDArray[np.float32]
     score: NDArray[np.float32]
     person_score: NDArray[np.float32]
+    dropped_peaks: int = 0
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -28,4 +31,4 @@ class PersonKeypoints:
     def moved(self, transform: ImageTransform) -> "PersonKeypoints":
         """The same people in the target image of ``transform``."""
         xy = np.where(self.score[..., None] > 0, transform.apply(self.xy), np.float32(0))
-        return PersonKeypoints(xy.astype(np.float32), self.score, self.person_score)
+        return replace(self, xy=xy.astype(np.float32))

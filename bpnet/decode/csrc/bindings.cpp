@@ -4,7 +4,6 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <tuple>
@@ -38,91 +37,68 @@ nb::tuple to_tuple(bpnet::Persons &&persons, std::size_t keypoints) {
     const std::size_t count = persons.person_score.size();
     return nb::make_tuple(to_numpy(std::move(persons.xy), count, keypoints, std::size_t{2}),
                           to_numpy(std::move(persons.score), count, keypoints),
-                          to_numpy(std::move(persons.person_score), count));
+                          to_numpy(std::move(persons.person_score), count), persons.dropped_peaks);
 }
 
-// What Python holds: the decoder and the workspaces of its calls.
+// What Python holds.
 class NativeDecoder {
   public:
     NativeDecoder(std::size_t keypoints,
                   const std::vector<std::pair<std::size_t, std::size_t>> &limbs,
                   const bpnet::Settings &settings)
-        : decoder_(keypoints, to_limbs(keypoints, limbs), settings) {}
+        : decoder_(bpnet::Decoder(keypoints, to_limbs(limbs), settings)) {}
 
     nb::list decode(const std::vector<MapsTuple> &batch, std::size_t threads) {
         std::vector<bpnet::Maps> maps;
         for (const auto &[heatmaps, pafs, heatmap_stride, paf_stride] : batch) {
             maps.push_back({view(heatmaps), view(pafs), heatmap_stride, paf_stride});
-            check(maps.back());
+            // The Python face says it better; this only keeps the core within its arrays.
+            const char *fault = decoder_.decoder().fault(maps.back());
+            if (fault != nullptr) throw std::invalid_argument(fault);
         }
         std::vector<bpnet::Persons> persons;
         {
             nb::gil_scoped_release unlocked;
-            bpnet::decode_batch(decoder_, maps, threads, pool_, persons);
+            decoder_.decode(maps, threads, persons);
         }
         nb::list result;
         for (bpnet::Persons &image : persons) {
-            result.append(to_tuple(std::move(image), decoder_.keypoints()));
+            result.append(to_tuple(std::move(image), decoder_.decoder().keypoints()));
         }
         return result;
     }
 
   private:
     static std::vector<bpnet::Limb> to_limbs(
-        std::size_t keypoints, const std::vector<std::pair<std::size_t, std::size_t>> &pairs) {
+        const std::vector<std::pair<std::size_t, std::size_t>> &pairs) {
         std::vector<bpnet::Limb> limbs;
-        for (const auto &[start, end] : pairs) {
-            if (start >= keypoints || end >= keypoints || start == end) {
-                throw std::invalid_argument("a limb must join two different keypoints");
-            }
-            limbs.push_back({start, end});
-        }
+        for (const auto &[start, end] : pairs) limbs.push_back({start, end});
         return limbs;
     }
 
-    // The Python face says it better; this only keeps the core within its arrays.
-    void check(const bpnet::Maps &maps) const {
-        const bpnet::MapView &heatmaps = maps.heatmaps;
-        const bpnet::MapView &pafs = maps.pafs;
-        if (heatmaps.height * heatmaps.width == 0 || heatmaps.channels < decoder_.keypoints() ||
-            (decoder_.limbs() > 0 &&
-             (pafs.height * pafs.width == 0 || pafs.channels < 2 * decoder_.limbs()))) {
-            throw std::invalid_argument("maps do not fit the skeleton");
-        }
-        for (const float stride : {maps.heatmap_stride, maps.paf_stride}) {
-            if (!(stride > 0 && std::isfinite(stride))) {
-                throw std::invalid_argument("strides must be finite and above 0");
-            }
-        }
-    }
-
-    bpnet::Decoder decoder_;
-    bpnet::WorkspacePool pool_;
+    bpnet::BatchDecoder decoder_;
 };
 
 }  // namespace
 
 NB_MODULE(_native, module) {
     nb::class_<bpnet::Settings>(module, "Settings")
-        .def(
-            "__init__",
-            [](bpnet::Settings *self, float heatmap_threshold, float cell_share,
-               std::size_t max_peaks, bool refine, float paf_threshold, float min_sample_share,
-               float samples_per_cell, int min_samples, int max_samples, float short_limb,
-               float short_limb_score, float length_limit, bool paf_cell_corners,
-               std::size_t min_keypoints, float min_mean_score) {
-                new (self) bpnet::Settings{
-                    heatmap_threshold, cell_share,       max_peaks,        refine,
-                    paf_threshold,     min_sample_share, samples_per_cell, min_samples,
-                    max_samples,       short_limb,       short_limb_score, length_limit,
-                    paf_cell_corners,  min_keypoints,    min_mean_score};
-            },
-            nb::kw_only(), nb::arg("heatmap_threshold"), nb::arg("cell_share"),
-            nb::arg("max_peaks"), nb::arg("refine"), nb::arg("paf_threshold"),
-            nb::arg("min_sample_share"), nb::arg("samples_per_cell"), nb::arg("min_samples"),
-            nb::arg("max_samples"), nb::arg("short_limb"), nb::arg("short_limb_score"),
-            nb::arg("length_limit"), nb::arg("paf_cell_corners"), nb::arg("min_keypoints"),
-            nb::arg("min_mean_score"));
+        .def(nb::init<>())
+        .def_rw("heatmap_threshold", &bpnet::Settings::heatmap_threshold)
+        .def_rw("cell_share", &bpnet::Settings::cell_share)
+        .def_rw("max_peaks", &bpnet::Settings::max_peaks)
+        .def_rw("refine", &bpnet::Settings::refine)
+        .def_rw("paf_threshold", &bpnet::Settings::paf_threshold)
+        .def_rw("min_sample_share", &bpnet::Settings::min_sample_share)
+        .def_rw("samples_per_cell", &bpnet::Settings::samples_per_cell)
+        .def_rw("min_samples", &bpnet::Settings::min_samples)
+        .def_rw("max_samples", &bpnet::Settings::max_samples)
+        .def_rw("short_limb", &bpnet::Settings::short_limb)
+        .def_rw("short_limb_score", &bpnet::Settings::short_limb_score)
+        .def_rw("length_limit", &bpnet::Settings::length_limit)
+        .def_rw("paf_cell_corners", &bpnet::Settings::paf_cell_corners)
+        .def_rw("min_keypoints", &bpnet::Settings::min_keypoints)
+        .def_rw("min_mean_score", &bpnet::Settings::min_mean_score);
     nb::class_<NativeDecoder>(module, "Decoder")
         .def(nb::init<std::size_t, const std::vector<std::pair<std::size_t, std::size_t>> &,
                       const bpnet::Settings &>(),

@@ -1,10 +1,13 @@
 #include "decoder.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace bpnet {
 namespace {
+
+constexpr std::size_t LONGEST_SIDE = 16384;  // cells; coordinates stay exact to 1/1024 of one
 
 PafGrid paf_grid(const Maps &maps, const Settings &settings) {
     // Cell c of a map lies at input pixel stride * c + (stride - 1) / 2; a network trained with
@@ -19,7 +22,35 @@ PafGrid paf_grid(const Maps &maps, const Settings &settings) {
 }  // namespace
 
 Decoder::Decoder(std::size_t keypoints, std::vector<Limb> limbs, const Settings &settings)
-    : keypoints_(keypoints), limbs_(std::move(limbs)), settings_(settings) {}
+    : keypoints_(keypoints), limbs_(std::move(limbs)), settings_(settings) {
+    if (const char *fault = settings_.fault()) throw std::invalid_argument(fault);
+    if (keypoints_ == 0) throw std::invalid_argument("a skeleton has at least one keypoint");
+    for (const Limb &limb : limbs_) {
+        if (limb.start >= keypoints_ || limb.end >= keypoints_ || limb.start == limb.end) {
+            throw std::invalid_argument("a limb must join two different keypoints");
+        }
+    }
+}
+
+const char *Decoder::fault(const Maps &maps) const {
+    if (maps.heatmaps.channels < keypoints_) {
+        return "the heatmaps must have a channel a keypoint (and may have one of background)";
+    }
+    if (maps.pafs.channels < 2 * limbs_.size()) return "the PAFs must have two channels a limb";
+    auto has_cells = [](const MapView &map) {
+        return map.data != nullptr && map.height >= 1 && map.height <= LONGEST_SIDE &&
+               map.width >= 1 && map.width <= LONGEST_SIDE;
+    };
+    if (!has_cells(maps.heatmaps) || (!limbs_.empty() && !has_cells(maps.pafs))) {
+        return "maps must be from 1 to 16384 cells high and wide";
+    }
+    for (const float stride : {maps.heatmap_stride, maps.paf_stride}) {
+        if (!(stride >= 1.0F / 1024 && stride <= 65536)) {  // so written, NaN is out too
+            return "strides must be above 0: from 1/1024 to 65536 pixels a cell";
+        }
+    }
+    return nullptr;
+}
 
 void Decoder::decode(const Maps &maps, Workspace &workspace, Persons &persons) const {
     find_peaks(maps.heatmaps, keypoints_, settings_, workspace.peak_workspace, workspace.peaks);
@@ -37,7 +68,9 @@ void Decoder::decode(const Maps &maps, Workspace &workspace, Persons &persons) c
 
 bool Decoder::is_kept(const Workspace &workspace, std::size_t person) const {
     const People &people = workspace.people;
-    if (people.size[person] == 0 || people.size[person] < settings_.min_keypoints) return false;
+    if (people.size[person] == 0 ||
+        people.size[person] < static_cast<std::uint32_t>(settings_.min_keypoints))
+        return false;
     float sum = people.limb_score[person];
     for (std::size_t k = 0; k < keypoints_; ++k) {
         const std::int32_t peak = people.peak[person * keypoints_ + k];
@@ -58,6 +91,7 @@ void Decoder::write_persons(float stride, Workspace &workspace, Persons &persons
         const float score_b = people.limb_score[b];
         return score_a != score_b ? score_a > score_b : a < b;
     });
+    persons.dropped_peaks = workspace.peaks.dropped;
     persons.xy.assign(order.size() * keypoints_ * 2, 0);
     persons.score.assign(order.size() * keypoints_, 0);
     persons.person_score.clear();

@@ -25,6 +25,7 @@ struct Persons {
     std::vector<float> xy;            // P x K x 2, pixels of the network's input
     std::vector<float> score;         // P x K
     std::vector<float> person_score;  // P: mean limb score, limbs that are missing count as 0
+    std::size_t dropped_peaks = 0;    // candidates beyond the most of their keypoint
 };
 
 // Everything a call needs to allocate; reuse it, one thread at a time.
@@ -42,10 +43,15 @@ struct Workspace {
 // Reads people from maps. Nothing in it changes after construction: threads may share one.
 class Decoder {
   public:
-    // A limb joins two different keypoints below `keypoints`.
+    // Throws std::invalid_argument for impossible settings, no keypoints, or a limb that does not
+    // join two different keypoints.
     Decoder(std::size_t keypoints, std::vector<Limb> limbs, const Settings &settings);
 
-    // The heatmaps need at least `keypoints` channels and the PAFs two a limb; no side may be 0.
+    // What is wrong with the maps, nullptr for nothing: the heatmaps need at least `keypoints`
+    // channels and the PAFs two a limb.
+    const char *fault(const Maps &maps) const;
+
+    // The maps must have no fault. Allocates nothing once `workspace` and `persons` have grown.
     void decode(const Maps &maps, Workspace &workspace, Persons &persons) const;
 
     std::size_t keypoints() const { return keypoints_; }

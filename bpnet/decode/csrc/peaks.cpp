@@ -60,7 +60,7 @@ bool stronger(const PeakCell &a, const PeakCell &b) {
 // Appends the peaks among workspace.cells[begin, end), all of one keypoint.
 void keep_peaks(const MapView &map, std::size_t begin, std::size_t end, const Settings &settings,
                 PeakWorkspace &workspace, PeakList &found) {
-    const std::size_t most = found.peaks.size() + settings.max_peaks;
+    const std::size_t most = found.peaks.size() + static_cast<std::size_t>(settings.max_peaks);
     for (std::size_t i = begin; i < end; ++i) {
         const PeakCell &cell = workspace.cells[i];
         if (cell.flat && !is_new_summit(map, cell, workspace)) continue;
@@ -103,7 +103,7 @@ void find_peaks(const MapView &heatmaps, std::size_t keypoints, const Settings &
     found.peaks.clear();
     found.first.assign(1, 0);
     found.dropped = 0;
-    if (!settings.refine) {
+    if (settings.refine == 1) {
         append_peaks(heatmaps, keypoints, settings, workspace, found);
         return;
     }
