@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet.decode import DecoderSettings
 from bpnet.pose.maps import PoseMaps, input_to_map
 from bpnet.pose.skeleton import Skeleton
 
@@ -30,9 +31,9 @@ def around(heatmap: Points, y: int, x: int) -> list[tuple[int, int]]:
     ]
 
 
-def find_peaks(heatmap: Points, threshold: float) -> list[tuple[float, float, float]]:
-    """x, y and score of every peak of (H, W), in reading order of their cells."""
-    peaks = []
+def find_cells(heatmap: Points) -> list[tuple[int, int]]:
+    """y and x of the first cell of every plateau of (H, W) that nothing beside it tops."""
+    cells = []
     visited = set()
     for y, x in np.ndindex(*heatmap.shape):
         if (y, x) in visited or heatmap[y, x] <= 0:
@@ -43,13 +44,22 @@ def find_peaks(heatmap: Points, threshold: float) -> list[tuple[float, float, fl
                 if heatmap[neighbour] == heatmap[y, x] and neighbour not in plateau:
                     plateau.append(neighbour)
         visited |= set(plateau)
-        if any(heatmap[n] > heatmap[y, x] for cell in plateau for n in around(heatmap, *cell)):
-            continue
-        column, gain_x = find_top(heatmap[y], x)
-        row, gain_y = find_top(heatmap[:, x], y)
-        if heatmap[y, x] * gain_x * gain_y >= threshold:
-            peaks.append((column, row, heatmap[y, x] * gain_x * gain_y))
-    return peaks
+        if all(heatmap[n] <= heatmap[y, x] for cell in plateau for n in around(heatmap, *cell)):
+            cells.append((y, x))
+    return cells
+
+
+def find_peaks(heatmap: Points, threshold: float) -> list[tuple[float, float, float]]:
+    """x, y and score of every peak of (H, W), in reading order of their cells."""
+    tops = [refine_cell(heatmap, y, x) for y, x in find_cells(heatmap)]
+    return [top for top in tops if top[2] >= threshold]
+
+
+def refine_cell(heatmap: Points, y: int, x: int) -> tuple[float, float, float]:
+    """x, y and score of the Gaussian's top around a cell."""
+    column, gain_x = find_top(heatmap[y], x)
+    row, gain_y = find_top(heatmap[:, x], y)
+    return column, row, heatmap[y, x] * gain_x * gain_y
 
 
 def find_top(line: Points, index: int) -> tuple[float, float]:
@@ -64,10 +74,30 @@ def find_top(line: Points, index: int) -> tuple[float, float]:
     return index + offset, np.exp(square * offset**2 + slope * offset + level) / line[index]
 
 
-def score_limb(paf: Points, start: Points, end: Points, *, threshold: float, share: float) -> float:
-    """Mean agreement of a PAF (H, W, 2) with the limb between two of its cells; 0: no limb."""
-    length = float(np.hypot(*(end - start)))
-    samples = min(max(int(length * 0.5 + 1), 5), 10)
+def score_limb(
+    paf: Points,
+    start: Points,
+    end: Points,
+    settings: DecoderSettings,
+    *,
+    scale: float = 1.0,
+    height: float | None = None,
+) -> float:
+    """The score of a limb between two points of a PAF (H', W', 2); 0: no limb.
+
+    Args:
+        paf: the field.
+        start: x, y in cells of the PAF.
+        end: likewise.
+        settings: how to sample and to judge.
+        scale: PAF cells a heatmap cell.
+        height: the input's height in PAF cells, default: the PAF's own.
+    """
+    length = max(float(np.hypot(*(end - start))), 1e-6)
+    wanted = int(min(length / scale * settings.samples_per_cell + 1, settings.max_samples))
+    samples = max(wanted, settings.min_samples)
+    last = np.array(paf.shape[1::-1]) - 1.0  # of x and y
+    start, end, direction = np.clip(start, 0, last), np.clip(end, 0, last), (end - start) / length
     dots = []
     for part in np.linspace(0, 1, samples):
         x, y = start + part * (end - start)
@@ -76,10 +106,13 @@ def score_limb(paf: Points, start: Points, end: Points, *, threshold: float, sha
         u, v = x - left, y - top
         vector = (1 - v) * ((1 - u) * paf[top, left] + u * paf[top, right])
         vector = vector + v * ((1 - u) * paf[bottom, left] + u * paf[bottom, right])
-        dots.append(float(vector @ (end - start)) / length)
-    if np.mean(np.array(dots) >= threshold) < share:
-        return 0.0
-    return max(float(np.mean(dots)) + min(0.5 * paf.shape[0] / length - 1, 0), 0.0)
+        dots.append(float(vector @ direction))
+    agreeing = np.count_nonzero(np.array(dots) >= settings.paf_threshold)
+    score = float(np.mean(dots)) if agreeing >= settings.min_sample_share * samples - 1e-4 else -1.0
+    if length / scale < settings.short_limb:
+        return max(score, settings.short_limb_score)
+    longest = settings.length_limit * (paf.shape[0] if height is None else height)
+    return max(score + min(longest / length - 1, 0), 0.0)
 
 
 def draw_maps(

@@ -109,7 +109,8 @@ def test_limbs_score_as_the_oracle_says() -> None:
         start, end = random.integers(1, 12, 2), random.integers(1, 12, 2)
         if np.hypot(*(end - start)) < 2:
             continue
-        expected = score_limb(paf, start * 1.0, end * 1.0, threshold=0.05, share=0.8)
+        settings = DecoderSettings(min_mean_score=0)
+        expected = score_limb(paf, start * 1.0, end * 1.0, settings)
 
         people = decode_pair(paf, tuple(start), tuple(end), min_mean_score=0)
 
