@@ -2,9 +2,11 @@
 
     python benchmarks/loader.py --root coco --annotations coco/annotations/person_keypoints.json
 
-Makes one record a person in a temporary folder, then times batches with all augmentation on and
-``tf.io.decode_jpeg`` of the same files at full size, in turns, with the same number of threads.
-The last line with ``--json`` is the medians: images_per_s, decode_images_per_s and their ratio.
+Makes one record a person in a temporary folder, then times batches with all augmentation on
+(geometry and colours) and ``tf.io.decode_jpeg`` of the same files at full size, in turns, with the
+same number of threads. The last line with ``--json`` is the medians: images_per_s,
+decode_images_per_s, their ratio, and cpu_ratio, the same of processor time, which other programs
+on the machine disturb less.
 """
 
 import argparse
@@ -15,21 +17,33 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from bpnet.data.coco import read_coco
+from bpnet.data.masks import needs_mask, store_mask
 from bpnet.data.pipeline import iterate, make_batches
-from bpnet.data.records import PoseRecord, build_record, write_records
+from bpnet.data.records import build_record, write_records
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import (
     AugmentationConfig,
     BpNetDataloader,
     BpNetPoseConfig,
+    ColorAugParams,
     DatasetConfig,
     SpatialAugParams,
 )
 from bpnet.spec.dataset import Category, DatasetSpec
 
+COLOURS = ColorAugParams(
+    brightness_max=0.2,
+    contrast_max=0.3,
+    saturation_max=0.5,
+    hue_rotation_max=20,
+    blur_prob=0.2,
+    blur_sigma_max=1.5,
+)
 LEAST_KEYPOINTS, LEAST_AREA = 5, 1024  # of a main person, as dataset_convert's defaults
 RANDOM = SpatialAugParams(  # as the shipped training specs
     flip_lr_prob=0.5,
@@ -45,25 +59,16 @@ RANDOM = SpatialAugParams(  # as the shipped training specs
 def main() -> None:
     """Measure, and print a table."""
     arguments = _arguments()
-    dataset = read_coco(arguments.annotations)
-    records = [
-        build_record(image, place, image_path=image.file_name, mask_path="", dataset="coco")
-        for image in dataset.images
-        for place, person in enumerate(image.annotations)
-        if person.num_keypoints >= LEAST_KEYPOINTS and person.area >= LEAST_AREA
-    ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tfrecord"
-        write_records(path, records)
-        category = Category(keypoints=list(dataset.keypoints))
-        speeds = _measure(arguments, records=records, path=path, category=category)
-    print("run  images/s  decoded/s  ratio")
-    for run, (ours, bare) in enumerate(speeds):
-        print(f"{run:3d}  {ours:8.0f}  {bare:9.0f}  {ours / bare:5.2f}")
+        category = _convert(arguments, path)
+        runs = _measure(arguments, path=path, category=category)
+    print("run  images/s  decoded/s  ratio  CPU ratio")
+    for number, run in enumerate(runs):
+        print(f"{number:3d}  {run[0]:8.0f}  {run[1]:9.0f}  {run[2]:5.2f}  {run[3]:9.2f}")
+    names = ("images_per_s", "decode_images_per_s", "ratio", "cpu_ratio")
     medians = {
-        "images_per_s": statistics.median(ours for ours, _ in speeds),
-        "decode_images_per_s": statistics.median(bare for _, bare in speeds),
-        "ratio": statistics.median(ours / bare for ours, bare in speeds),
+        name: statistics.median(run[place] for run in runs) for place, name in enumerate(names)
     }
     if arguments.json:
         print(json.dumps({name: round(value, 3) for name, value in medians.items()}))
@@ -71,10 +76,39 @@ def main() -> None:
         print("median", "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
 
 
+def _convert(arguments: argparse.Namespace, path: Path) -> Category:
+    """Write one record a main person; returns the people's keypoints."""
+    dataset = read_coco(arguments.annotations)
+    records = []
+    for image in dataset.images:
+        mask_bytes = b""
+        if arguments.masks and needs_mask(image):
+            mask = path.with_name("mask.png")
+            if store_mask(image, mask) != "all valid":
+                mask_bytes = mask.read_bytes()
+        records += [
+            build_record(
+                image,
+                place,
+                image_path=image.file_name,
+                mask_path="",
+                dataset="coco",
+                mask_bytes=mask_bytes,
+            )
+            for place, person in enumerate(image.annotations)
+            if person.num_keypoints >= LEAST_KEYPOINTS and person.area >= LEAST_AREA
+        ]
+    write_records(path, records)
+    return Category(keypoints=list(dataset.keypoints))
+
+
 def _measure(
-    arguments: argparse.Namespace, *, records: list[PoseRecord], path: Path, category: Category
-) -> list[tuple[float, float]]:
-    """Images a second of the loader and of bare decoding, for each run."""
+    arguments: argparse.Namespace, *, path: Path, category: Category
+) -> list[tuple[float, float, float, float]]:
+    """Images a second of the loader and of bare decoding, their ratio and that of processor time.
+
+    One row a run.
+    """
     loader = BpNetDataloader(
         pose_config=BpNetPoseConfig(pose_config_path=""),
         dataset_config=DatasetConfig(
@@ -83,10 +117,10 @@ def _measure(
             train_records_path=[],
             dataset_specs={},
         ),
-        augmentation_config=AugmentationConfig(spatial_aug_params=RANDOM),
+        augmentation_config=AugmentationConfig(spatial_aug_params=RANDOM, color_aug_params=COLOURS),
     )
     steps = max(1, arguments.images // arguments.batch_size)
-    speeds = []
+    runs: list[tuple[float, float, float, float]] = []
     for run in range(arguments.runs + 1):
         batches = make_batches(
             loader,
@@ -99,14 +133,19 @@ def _measure(
             steps=steps,
             threads=arguments.threads,
         )
-        begun = time.perf_counter()
+        begun = _clocks()
         seen = [name for batch in iterate(batches) for name in batch["paths"].numpy()]
-        ours = len(seen) / (time.perf_counter() - begun)
-        begun = time.perf_counter()
+        between = _clocks()
         for _ in _bare(seen, arguments.threads):
             pass
-        speeds.append((ours, len(seen) / (time.perf_counter() - begun)))
-    return speeds[1:]  # the first run warms up
+        ours, bare = between - begun, _clocks() - between
+        runs.append((len(seen) / ours[0], len(seen) / bare[0], *(bare / ours)))
+    return runs[1:]  # the first run warms up
+
+
+def _clocks() -> NDArray[np.float64]:
+    """The time (2,) and this process's time on all processors, seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _bare(paths: list[bytes], threads: int) -> tf.data.Dataset:
@@ -129,6 +168,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: the cores"
     )
+    parser.add_argument("--masks", action="store_true", help="embed the images' masks as well")
     parser.add_argument("--json", action="store_true", help="end with a line of JSON")
     return parser.parse_args()
 

@@ -2,34 +2,46 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
 from bpnet.data.augment import (
-    MainPerson,
-    View,
+    DRAWS,
+    Views,
     epoch_order,
     move_keypoints,
     random_numbers,
-    sample_view,
+    sample_views,
 )
-from bpnet.data.crop import find_crop
+from bpnet.data.crop import find_crops
 from bpnet.pose.transform import ImageTransform
 from bpnet.spec.dataloader import AugmentationConfig, SpatialAugParams
 
-PERSON = MainPerson(x=100, y=60, height=80)
-LEAST, MIDDLE, MOST = (np.full(7, part) for part in (0.0, 0.5, 1 - 1e-12))
+PERSON = (100, 60, 80)  # x, y, height
+NOBODY = (np.nan, np.nan, np.nan)
+LEAST, MIDDLE, MOST = (np.full(DRAWS, part) for part in (0.0, 0.5, 1 - 1e-12))
 
 
-def view_of(mode="person_centric", draws=None, size=(120, 240), network=(64, 96), **params):
+def views_of(mode="person_centric", draws=None, people=(PERSON,), size=(120, 240), **params):
     config = AugmentationConfig(
         spatial_augmentation_mode=mode, spatial_aug_params=SpatialAugParams(**params)
     )
-    return sample_view(config, image_size=size, person=PERSON, network_size=network, draws=draws)
+    return sample_views(
+        config,
+        image_sizes=np.array([size] * len(people), np.float64),
+        people=np.array(people, np.float64),
+        network_size=(64, 96),
+        draws=None if draws is None else np.stack([draws] * len(people)),
+    )
 
 
-def where(view, x, y):
-    return view.transform.apply(np.array([x, y], np.float32)).tolist()
+def view_of(mode="person_centric", draws=None, **params):
+    return ImageTransform(views_of(mode, draws, **params).matrices[0])
+
+
+def where(transform, x, y):
+    return transform.apply(np.array([x, y], np.float32)).tolist()
 
 
 def test_the_main_person_is_in_the_middle_at_the_target_part_of_the_height():
@@ -52,8 +64,8 @@ def test_fixed_aspect_ratio_stretches_the_image_to_the_network():
 
 
 def test_fixed_aspect_ratio_rotates_without_shear():
-    upright = view_of("standard_with_fixed_aspect_ratio").transform
-    turned = view_of("standard_with_fixed_aspect_ratio", draws=MOST, rotate_deg_max=30).transform
+    upright = view_of("standard_with_fixed_aspect_ratio")
+    turned = view_of("standard_with_fixed_aspect_ratio", draws=MOST, rotate_deg_max=30)
     of_network_pixels = upright.inverse().then(turned).matrix[:, :2]
     np.testing.assert_allclose(of_network_pixels @ of_network_pixels.T, np.eye(2), atol=1e-9)
 
@@ -61,10 +73,9 @@ def test_fixed_aspect_ratio_rotates_without_shear():
 @pytest.mark.parametrize("mode", ["person_centric", "standard", "standard_with_fixed_aspect_ratio"])
 def test_a_zoom_above_one_shrinks(mode):
     params = {"zoom_prob": 1.0, "zoom_ratio_min": 2.0, "zoom_ratio_max": 2.0}
-    near = view_of(mode).transform.matrix[:, :2]
-    np.testing.assert_allclose(
-        view_of(mode, draws=MIDDLE, **params).transform.matrix[:, :2], near / 2
-    )
+    near = view_of(mode).matrix[:, :2]
+    far = view_of(mode, draws=MIDDLE, **params).matrix[:, :2]
+    np.testing.assert_allclose(far, near / 2)
 
 
 @pytest.mark.parametrize(("draws", "shift"), [(LEAST, -6), (MIDDLE, 2), (MOST, 10)])
@@ -89,65 +100,92 @@ def test_rotation_has_its_own_least():
     assert where(turned, 100, 20) == pytest.approx([47.5 + 20, 31.5], abs=1e-4)
 
 
-def test_flips_mirror_about_the_middle_of_the_view():
-    plain = view_of()
-    flipped = view_of(draws=LEAST, flip_lr_prob=0.5, flip_tb_prob=0.5)
-    x, y = where(plain, 90, 30)
-    assert where(flipped, 90, 30) == pytest.approx([95 - x, 63 - y])
-    assert flipped.mirrored
-    assert not view_of(draws=LEAST, flip_tb_prob=0.5).mirrored
+@pytest.mark.parametrize(
+    ("lr", "tb", "mirrored"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, False)]
+)
+def test_flips_mirror_about_the_middle_and_two_are_a_half_turn(lr, tb, mirrored):
+    x, y = where(view_of(), 90, 30)
+    views = views_of(draws=LEAST, flip_lr_prob=lr * 0.5, flip_tb_prob=tb * 0.5)
+    expected = [95 - x if lr else x, 63 - y if tb else y]
+    assert where(ImageTransform(views.matrices[0]), 90, 30) == pytest.approx(expected)
+    assert views.mirrored.tolist() == [mirrored]
+    assert (np.linalg.det(views.matrices[0, :, :2]) < 0) == mirrored
 
 
-def test_a_left_right_flip_swaps_sides_and_unlabelled_points_stay_zero():
-    keypoints = np.array([[[10, 5, 1], [20, 5, 1], [0, 0, 0]]], np.float32)
-    mirror_x = ImageTransform(np.array([[-1.0, 0, 31], [0, 1, 0]]))
-    moved = move_keypoints(keypoints, View(mirror_x, mirrored=True), (1, 0, 2))
-    assert moved.tolist() == [[[11, 5, 1], [21, 5, 1], [0, 0, 0]]]
-    kept = move_keypoints(keypoints, View(mirror_x, mirrored=False), (1, 0, 2))
-    assert kept.tolist() == [[[21, 5, 1], [11, 5, 1], [0, 0, 0]]]
+def test_a_mirror_image_swaps_sides_and_unlabelled_points_stay_zero():
+    keypoints = np.array([[[[10, 5, 1], [20, 5, 1], [0, 0, 0]]]] * 2, np.float32)
+    mirror_x = np.array([[[-1.0, 0, 31], [0, 1, 0]]] * 2)
+    moved = move_keypoints(keypoints, Views(mirror_x, np.array([True, False])), (1, 0, 2))
+    assert moved[0].tolist() == [[[11, 5, 1], [21, 5, 1], [0, 0, 0]]]
+    assert moved[1].tolist() == [[[21, 5, 1], [11, 5, 1], [0, 0, 0]]]
+
+
+@pytest.mark.parametrize("person", [NOBODY, (100, 60, 0), (np.nan, 60, 80)])
+def test_an_image_without_a_main_person_is_fitted_whole(person):
+    alone = views_of(people=(PERSON, person)).matrices
+    np.testing.assert_allclose(alone[0], view_of().matrix)
+    np.testing.assert_allclose(alone[1], view_of("standard").matrix)
 
 
 def test_without_draws_nothing_is_random():
     params = {"flip_lr_prob": 1.0, "rotate_deg_min": 20.0, "rotate_deg_max": 40.0}
     params |= {"zoom_prob": 1.0, "zoom_ratio_min": 2.0, "zoom_ratio_max": 3.0}
-    np.testing.assert_array_equal(view_of(**params).transform.matrix, view_of().transform.matrix)
+    np.testing.assert_array_equal(view_of(**params).matrix, view_of().matrix)
 
 
 def test_random_numbers_and_orders_depend_on_seed_and_place_only():
-    np.testing.assert_array_equal(random_numbers(3, 5), random_numbers(3, 5))
-    several = [random_numbers(seed, place) for seed in (3, 4) for place in (5, 6)]
-    assert len({tuple(one) for one in several}) == 4
+    together = random_numbers(3, 5, 4)
+    np.testing.assert_array_equal(together[2:3], random_numbers(3, 7, 1))
+    other_seed = random_numbers(4, 5, 4)
+    assert len(np.unique(np.concatenate([together, other_seed]))) == 8 * DRAWS
     assert sorted(epoch_order(3, 1, 50)) == list(range(50))
     assert epoch_order(3, 1, 50).tolist() != epoch_order(3, 0, 50).tolist()
 
 
+def random_geometry(random, count):
+    """Random matrices (count, 2, 3) and image sizes (count, 2)."""
+    angle, scale = random.uniform(0, 7, count), np.exp(random.uniform(-2.5, 1, count))
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = random.uniform(-100, 200, (count, 2, 1))
+    sizes = random.integers(50, 700, (count, 2)).astype(np.float64)
+    return np.concatenate([turn.transpose(2, 0, 1), shift], axis=2), sizes
+
+
 def test_a_crop_holds_all_that_the_network_sees_and_keeps_its_place():
-    random = np.random.default_rng(0)
-    reductions = set()
-    for _ in range(300):
-        angle, scale = random.uniform(0, 7), np.exp(random.uniform(-2.5, 1))
-        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        transform = ImageTransform(np.column_stack([turn, random.uniform(-100, 200, 2)]))
-        size = (int(random.integers(50, 700)), int(random.integers(50, 700)))
-        crop = find_crop(transform, image_size=size, network_size=(64, 96))
-        reductions.add(crop.reduction)
-        assert crop.reduction * scale <= 1.001 or crop.reduction == 1
-        assert crop.top >= 0
-        assert crop.left >= 0
+    matrices, sizes = random_geometry(np.random.default_rng(0), 300)
+    crops = find_crops(matrices, image_sizes=sizes, network_size=(64, 96))
+    assert {crop.reduction for crop in crops} == {1, 2, 4, 8}
+    for matrix, size, crop in zip(matrices, sizes, crops, strict=True):
+        transform, of_crop = ImageTransform(matrix), ImageTransform(crop.matrix)
+        assert crop.scale <= 1.001 or crop.reduction == 1
+        assert crop.scale * 2 > 1 or crop.reduction == 8
+        np.testing.assert_allclose(crop.scale**2, abs(np.linalg.det(crop.matrix[:, :2])))
+        assert min(crop.top, crop.left) >= 0
+        assert min(crop.height, crop.width) >= 1
         assert crop.top + crop.height <= -(-size[0] // crop.reduction)
         assert crop.left + crop.width <= -(-size[1] // crop.reduction)
         # Every pixel that the network samples inside the image is in the crop, with a neighbour.
         network = np.array(list(itertools.product((0, 40, 95), (0, 30, 63))), np.float32)
         source = transform.inverse().apply(network)
-        inside = ((source >= 0) & (source <= np.array(size[::-1]) - 1)).all(axis=-1)
-        at = crop.transform.inverse().apply(network[inside])
+        inside = ((source >= 0) & (source <= size[::-1] - 1)).all(axis=-1)
+        at = of_crop.inverse().apply(network[inside])
         assert (at >= -0.5).all()
         assert (at <= np.array([crop.width, crop.height]) - 0.5).all()
         # A crop pixel's centre is the middle of the source pixels that it stands for.
         middle = np.array([crop.left, crop.top]) * crop.reduction + (crop.reduction - 1) / 2
         np.testing.assert_allclose(
-            crop.transform.apply(np.zeros(2, np.float32)),
+            of_crop.apply(np.zeros(2, np.float32)),
             transform.apply(middle.astype(np.float32)),
             atol=1e-3,
         )
-    assert reductions == {1, 2, 4, 8}
+
+
+def test_a_crop_is_cut_from_an_image_by_the_mean_of_squares():
+    image = np.random.default_rng(0).integers(0, 255, (61, 83, 3), np.uint8)
+    matrix = np.array([[[0.25, 0, 3], [0, 0.25, 5]]])
+    size = np.array([[61.0, 83.0]])
+    (crop,) = find_crops(matrix, image_sizes=size, network_size=(64, 96))
+    assert (crop.reduction, crop.top, crop.left, crop.height, crop.width) == (4, 0, 0, 16, 21)
+    padded = cv2.copyMakeBorder(image, 0, 3, 0, 1, cv2.BORDER_REPLICATE).astype(float)
+    means = padded.reshape(16, 4, 21, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(crop.cut(image), means, atol=0.51)

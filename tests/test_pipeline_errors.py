@@ -45,7 +45,7 @@ def test_a_bad_image_is_named(tmp_path, damage, sentence):
     damage(tmp_path / "1.jpg")
     with pytest.raises(DataError, match=sentence) as error:
         batches_of(tmp_path, records)
-    assert str(error.value).startswith(str(tmp_path / "1.jpg"))
+    assert str(error.value).startswith(f"{tmp_path / '1.jpg'} (image 1) ")
 
 
 def test_a_jpeg_cut_below_the_crop_is_found_too(tmp_path):
@@ -70,8 +70,8 @@ def test_bytes_after_a_jpeg_do_no_harm(tmp_path):
     [
         ({"dataset": "mystery"}, "dataset mystery, which dataset_specs does not name"),
         ({"joints": np.zeros((1, 5, 3))}, "3 keypoints in its spec but 5 in its records"),
-        ({"mask_path": "no.png"}, r"no\.png cannot be read"),
-        ({"mask_path": "small.png"}, r"small\.png is 4 x 4 pixels but 80 x 60"),
+        ({"mask_path": "no.png"}, r"no\.png \(mask of image 1\) cannot be read"),
+        ({"mask_path": "small.png"}, r"small\.png \(mask of image 1\) is 4 x 4 pixels but 80 x 60"),
     ],
 )
 def test_a_bad_record_is_named(tmp_path, change, sentence):

@@ -1,6 +1,7 @@
 """The random geometry of training images: which part of a source image the network sees, and how.
 
-Every transform runs from source pixels to network-input pixels, pixel centres at whole numbers.
+Every transform runs from source pixels to network-input pixels, pixel centres at whole numbers. All
+of a batch is worked out at once: a Python call an image would cost as much as a tenth of decoding.
 """
 
 from collections.abc import Sequence
@@ -9,42 +10,36 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet.pose.transform import ImageTransform
 from bpnet.spec.dataloader import AugmentationConfig, SpatialAugParams
 
-DRAWS = 7  # random numbers an image: flips (2), shift (2), whether to zoom, zoom, rotation
+# Columns of the random numbers of an image. 0..6 are the geometry's, the others the colours'.
+FLIP_LR, FLIP_TB, SHIFT_X, SHIFT_Y, WHETHER_ZOOM, ZOOM, ROTATION = range(7)
+BRIGHTNESS, CONTRAST, SATURATION, HUE, WHETHER_BLUR, BLUR = range(7, 13)
+DRAWS = 16  # a multiple of 4, the numbers that a step of Philox's counter makes
 
 
 @dataclass(frozen=True)
-class View:
-    """What the network sees of one source image.
+class Views:
+    """What the network sees of N source images.
 
     Attributes:
-        transform: From source pixels to network-input pixels.
-        mirrored: The image is flipped left-right, so that left keypoints are right ones.
+        matrices: (N, 2, 3) from source pixels to network-input pixels, as ``ImageTransform``'s.
+        mirrored: (N,) whether the image is a mirror image, so that left keypoints are right ones:
+            flipped left-right or top-bottom, not both, which is a half turn.
     """
 
-    transform: ImageTransform
-    mirrored: bool
+    matrices: NDArray[np.float64]
+    mirrored: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class MainPerson:
-    """The person that person_centric puts in the middle: box centre and height, source pixels."""
+def random_numbers(seed: int, first: int, count: int) -> NDArray[np.float64]:
+    """The (count, DRAWS) numbers in [0, 1) of the training images from position ``first`` on.
 
-    x: float
-    y: float
-    height: float
-
-
-def random_numbers(seed: int, position: int) -> NDArray[np.float64]:
-    """The (DRAWS,) numbers in [0, 1) of the training image at ``position`` since the first epoch.
-
-    A pure function of its arguments, so that a resumed training sees what it would have seen.
+    Positions count from the first image of the first epoch. An image's numbers are a pure function
+    of the seed and its position, so that a resumed training sees what it would have seen.
     """
-    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, position, 1])).random(
-        DRAWS
-    )
+    stream = np.random.Philox(key=seed, counter=[first * DRAWS // 4, 0, 0, 1])
+    return np.random.Generator(stream).random((count, DRAWS))
 
 
 def epoch_order(seed: int, epoch: int, records: int) -> NDArray[np.int64]:
@@ -56,15 +51,15 @@ def epoch_order(seed: int, epoch: int, records: int) -> NDArray[np.int64]:
     return generator.permutation(records)
 
 
-def sample_view(
+def sample_views(
     config: AugmentationConfig,
     *,
-    image_size: tuple[int, int],
-    person: MainPerson | None,
+    image_sizes: NDArray[np.float64],
+    people: NDArray[np.float64],
     network_size: tuple[int, int],
     draws: NDArray[np.float64] | None,
-) -> View:
-    """One random view of an image.
+) -> Views:
+    """One random view of each of N images.
 
     A point is shifted (right and down where positive), scaled, rotated (clockwise where positive),
     flipped, all about the middle of the view, which is then put in the middle of the network's
@@ -75,88 +70,89 @@ def sample_view(
 
     Args:
         config: The mode and its parameters.
-        image_size: Height and width of the source image.
-        person: The main person of the image, if there is one.
+        image_sizes: (N, 2) height and width of the source images.
+        people: (N, 3) the main people: x and y of the box's centre and its height, source pixels;
+            NaN where an image has none.
         network_size: Height and width of the network's input.
-        draws: (DRAWS,) numbers in [0, 1); None for no randomness.
+        draws: (N, DRAWS) numbers in [0, 1); None for no randomness.
     """
     params = SpatialAugParams() if draws is None else config.spatial_aug_params
-    u = np.full(DRAWS, 0.5) if draws is None else draws
-    flip_lr, flip_tb = u[0] < params.flip_lr_prob, u[1] < params.flip_tb_prob
-    shift = _shift(params, image_size=image_size, u=u[2:4])
-    zoom = 1.0
-    if u[4] < params.zoom_prob:
-        zoom = _between(params.zoom_ratio_min, params.zoom_ratio_max, u[5])
-    turn = np.deg2rad(_between(params.rotate_deg_min, params.rotate_deg_max, u[6]))
-    middle, scale = _framing(
-        config, image_size=image_size, person=person, network_size=network_size
-    )
+    u = np.full((len(image_sizes), DRAWS), 0.5) if draws is None else draws
+    sizes = image_sizes[:, ::-1]  # width and height, as x and y
+    flips = np.where(u[:, [FLIP_LR, FLIP_TB]] < (params.flip_lr_prob, params.flip_tb_prob), -1, 1)
+    zoom = _between(params.zoom_ratio_min, params.zoom_ratio_max, u[:, ZOOM])
+    zoom = np.where(u[:, WHETHER_ZOOM] < params.zoom_prob, zoom, 1.0)
+    turn = np.deg2rad(_between(params.rotate_deg_min, params.rotate_deg_max, u[:, ROTATION]))
+    middles, scales = _framing(config, sizes=sizes, people=people, network_size=network_size)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    flip = np.diag([-1.0 if flip_lr else 1.0, -1.0 if flip_tb else 1.0])
-    linear = flip @ rotation @ np.diag(scale / zoom)
-    offset = _middle(network_size) - linear @ (middle - shift)
-    return View(ImageTransform(np.column_stack([linear, offset])), bool(flip_lr))
+    linear = flips[:, :, None] * rotation.transpose(2, 0, 1) * (scales / zoom[:, None])[:, None, :]
+    from_middle = middles - _shifts(params, sizes=sizes, u=u)
+    height, width = network_size
+    offset = np.array([(width - 1) / 2, (height - 1) / 2]) - _apply(linear, from_middle)
+    return Views(np.concatenate([linear, offset[:, :, None]], axis=2), flips.prod(axis=1) < 0)
 
 
 def move_keypoints(
-    keypoints: NDArray[np.float32], view: View, mirror: Sequence[int]
+    keypoints: NDArray[np.float32], views: Views, mirror: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Keypoints (P, K, 3) of a source image in network-input pixels; (0, 0, 0) where unlabelled.
+    """Keypoints (N, P, K, 3) of N source images in network-input pixels.
+
+    They are (0, 0, 0) where unlabelled; outside of the input they are kept as they are.
 
     Args:
         keypoints: x and y in source pixels, the third 1 where labelled, else 0.
-        view: What the network sees.
+        views: What the network sees.
         mirror: The keypoint on the other side of each, itself where there is none.
     """
-    flags = keypoints[..., 2:]
-    xy = view.transform.apply(keypoints[..., :2])
-    moved = np.concatenate([xy * (flags > 0), flags], axis=-1)
-    return moved[:, list(mirror)] if view.mirrored else moved
+    flat = keypoints.reshape(len(keypoints), -1, 3)
+    xy = flat[..., :2] @ views.matrices[:, :, :2].transpose(0, 2, 1) + views.matrices[:, None, :, 2]
+    flags = flat[..., 2:]
+    moved = np.concatenate([xy * (flags > 0), flags], axis=-1, dtype=np.float32)
+    moved = moved.reshape(keypoints.shape)
+    moved[views.mirrored] = moved[views.mirrored][:, :, list(mirror)]
+    return moved
 
 
 def _framing(
     config: AugmentationConfig,
     *,
-    image_size: tuple[int, int],
-    person: MainPerson | None,
+    sizes: NDArray[np.float64],
+    people: NDArray[np.float64],
     network_size: tuple[int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Middle (2,) of the unrandomised view, source pixels, and its scale (2,) along x and y."""
-    height, width = image_size
+    """Middles (N, 2) of the unrandomised views, source pixels, and their scales along x and y."""
     network_height, network_width = network_size
-    mode = config.spatial_augmentation_mode
-    if mode == "person_centric" and person is not None and person.height >= 1:
+    scales = np.array([network_width, network_height]) / sizes
+    if config.spatial_augmentation_mode != "standard_with_fixed_aspect_ratio":
+        scales = np.repeat(scales.min(axis=1, keepdims=True), 2, axis=1)
+    middles = (sizes - 1) / 2
+    if config.spatial_augmentation_mode == "person_centric":
+        heights = people[:, 2:]
+        centred = np.isfinite(people).all(axis=1, keepdims=True) & (heights >= 1)
         target = config.spatial_aug_params.target_person_scale * network_height
-        return np.array([person.x, person.y]), np.full(2, target / person.height)
-    stretch = np.array([network_width / width, network_height / height])
-    if mode != "standard_with_fixed_aspect_ratio":
-        stretch = np.full(2, stretch.min())
-    return _middle(image_size), stretch
+        scales = np.where(centred, target / np.where(centred, heights, 1), scales)
+        middles = np.where(centred, people[:, :2], middles)
+    return middles, scales
 
 
-def _shift(
-    params: SpatialAugParams, *, image_size: tuple[int, int], u: NDArray[np.float64]
+def _shifts(
+    params: SpatialAugParams, *, sizes: NDArray[np.float64], u: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The shift (2,) right and down, source pixels."""
+    """The shifts (N, 2) right and down, source pixels."""
     if params.use_translate_ratio:
         least, most = params.translate_ratio_min, params.translate_ratio_max
-        height, width = image_size
-        return np.array([_between(least, most, u[0]) * width, _between(least, most, u[1]) * height])
-    return np.array(
-        [
-            _between(params.translate_min_x, params.translate_max_x, u[0]),
-            _between(params.translate_min_y, params.translate_max_y, u[1]),
-        ]
-    )
+        return _between(least, most, u[:, [SHIFT_X, SHIFT_Y]]) * sizes
+    x = _between(params.translate_min_x, params.translate_max_x, u[:, SHIFT_X])
+    y = _between(params.translate_min_y, params.translate_max_y, u[:, SHIFT_Y])
+    return np.stack([x, y], axis=1)
 
 
-def _between(least: float | None, most: float, u: float) -> float:
-    """The number at part ``u`` of a range whose least is ``-most`` where it is not given."""
+def _between(least: float | None, most: float, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers at parts ``u`` of a range whose least is ``-most`` where it is not given."""
     least = -most if least is None else least
     return least + (most - least) * u
 
 
-def _middle(size: tuple[int, int]) -> NDArray[np.float64]:
-    """The middle (x, y) of an image of this height and width."""
-    height, width = size
-    return np.array([(width - 1) / 2, (height - 1) / 2])
+def _apply(linear: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (N, 2), each by its own matrix (N, 2, 2)."""
+    return np.asarray((linear @ xy[:, :, None])[:, :, 0])

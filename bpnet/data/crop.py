@@ -1,13 +1,12 @@
 """The part of a source image that the network sees, so that only that part is decoded."""
 
-import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from bpnet.pose.transform import ImageTransform
-
-REDUCTIONS = (8, 4, 2)  # how much smaller a JPEG decoder can decode
+REDUCTIONS = (2, 4, 8)  # how much smaller a JPEG decoder can decode, beside 1
 MARGIN = 2  # pixels: one for bilinear sampling, one that the JPEG decoder's chroma filter spoils
 
 
@@ -21,7 +20,8 @@ class Crop:
         left: First column.
         height: Rows.
         width: Columns.
-        transform: From the crop's pixels to network-input pixels.
+        matrix: (2, 3) from the crop's pixels to network-input pixels.
+        scale: Network-input pixels a crop pixel, the geometric mean of both directions.
     """
 
     reduction: int
@@ -29,67 +29,75 @@ class Crop:
     left: int
     height: int
     width: int
-    transform: ImageTransform
+    matrix: NDArray[np.float64]
+    scale: float
+
+    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop (h, w[, C]) of a whole image; a reduced pixel is the mean of its square."""
+        n = self.reduction
+        top, left = self.top * n, self.left * n
+        part = image[top : top + self.height * n, left : left + self.width * n]
+        if n == 1:
+            return part
+        # Squares that the edge of the image cuts go on as the edge does.
+        below, right = self.height * n - part.shape[0], self.width * n - part.shape[1]
+        if below or right:
+            repeated = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REPLICATE)
+            part = np.asarray(repeated, np.uint8)
+        reduced = cv2.resize(part, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return np.asarray(reduced, np.uint8)
 
 
-def find_crop(
-    transform: ImageTransform,
+def find_crops(
+    matrices: NDArray[np.float64],
     *,
-    image_size: tuple[int, int],
+    image_sizes: NDArray[np.float64],
     network_size: tuple[int, int],
-) -> Crop:
-    """The smallest and coarsest crop that holds everything the network sees of a JPEG.
+) -> list[Crop]:
+    """The smallest and coarsest crops that hold everything the network sees of N images.
 
-    It is never coarser than the network's own pixels, in any direction.
+    They are never coarser than the network's own pixels, in any direction.
 
     Args:
-        transform: From source pixels to network-input pixels.
-        image_size: Height and width of the source image.
+        matrices: (N, 2, 3) from source pixels to network-input pixels.
+        image_sizes: (N, 2) height and width of the source images.
         network_size: Height and width of the network's input.
     """
-    # Plain numbers: NumPy's calls on 2 x 2 matrices would cost a tenth of the decoding.
-    (a, b, x), (c, d, y) = transform.matrix.tolist()
-    reduction = _reduction(a, b, c, d)
+    linear, offset = matrices[:, :, :2], matrices[:, :, 2]
+    determinants = np.abs(np.linalg.det(linear))
+    reductions = _reductions(linear, determinants)
+    half = (reductions[:, None] - 1) / 2  # (N, 1), the centre of a reduced image's first pixel
     height, width = network_size
-    corners = ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1))
-    seen_x = [(d * (u - x) - b * (v - y)) / (a * d - b * c) for u, v in corners]  # source pixels
-    seen_y = [(a * (v - y) - c * (u - x)) / (a * d - b * c) for u, v in corners]
-    left, right = _span(seen_x, reduction=reduction, size=image_size[1])
-    top, bottom = _span(seen_y, reduction=reduction, size=image_size[0])
-    # Pixel (0, 0) of the crop has its centre here in the source.
-    first_x, first_y = left * reduction + _half(reduction), top * reduction + _half(reduction)
-    matrix = [
-        [a * reduction, b * reduction, a * first_x + b * first_y + x],
-        [c * reduction, d * reduction, c * first_x + d * first_y + y],
-    ]
-    return Crop(
-        reduction=reduction,
-        top=top,
-        left=left,
-        height=bottom - top,
-        width=right - left,
-        transform=ImageTransform(np.array(matrix)),
+    corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)])
+    seen = (corners - offset[:, None]) @ np.linalg.inv(linear).transpose(0, 2, 1)  # source pixels
+    seen = (seen - half[:, None]) / reductions[:, None, None]  # (N, 4, 2), reduced pixels
+    reduced_sizes = -(-image_sizes[:, ::-1] // reductions[:, None])  # width and height
+    # At least one pixel, also where nothing of the image is seen.
+    firsts = np.clip(np.floor(seen.min(axis=1)) - MARGIN, 0, reduced_sizes - 1)
+    ends = np.clip(np.ceil(seen.max(axis=1)) + MARGIN + 1, firsts + 1, reduced_sizes)
+    origins = firsts * reductions[:, None] + half  # the centre of the crop's pixel (0, 0)
+    moved = np.empty_like(matrices)
+    moved[:, :, :2] = linear * reductions[:, None, None]
+    moved[:, :, 2] = offset + (linear @ origins[:, :, None])[:, :, 0]
+    scales = np.sqrt(determinants) * reductions
+    rows = zip(
+        reductions.tolist(),
+        firsts.astype(int).tolist(),
+        (ends - firsts).astype(int).tolist(),
+        moved,
+        scales.tolist(),
+        strict=True,
     )
+    return [Crop(n, y, x, h, w, matrix, scale) for n, (x, y), (w, h), matrix, scale in rows]
 
 
-def _half(reduction: int) -> float:
-    """The centre of a reduced image's first pixel, source pixels."""
-    return (reduction - 1) / 2
-
-
-def _reduction(a: float, b: float, c: float, d: float) -> int:
-    """How much smaller the source can be decoded without being coarser than the network's input."""
-    squares, determinant = a * a + b * b + c * c + d * d, a * d - b * c
+def _reductions(
+    linear: NDArray[np.float64], determinants: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """How much smaller (N,) the sources can be decoded without being coarser than the input."""
+    squares = np.square(linear).sum(axis=(1, 2))
     # The greater singular value: network pixels a source pixel where there are most of them.
-    rest = math.sqrt(max(squares * squares - 4 * determinant * determinant, 0.0))
-    scale = math.sqrt((squares + rest) / 2)
-    return next((one for one in REDUCTIONS if scale * one <= 1 + 1e-6), 1)
-
-
-def _span(seen: list[float], *, reduction: int, size: int) -> tuple[int, int]:
-    """First and past-the-last reduced pixel of what is seen of ``size`` pixels; at least one."""
-    reduced = -(-size // reduction)
-    first = math.floor((min(seen) - _half(reduction)) / reduction) - MARGIN
-    last = math.ceil((max(seen) - _half(reduction)) / reduction) + MARGIN
-    first = min(max(first, 0), reduced - 1)
-    return first, min(max(last + 1, first + 1), reduced)
+    rest = np.sqrt(np.maximum(squares**2 - 4 * determinants**2, 0))
+    scales = np.sqrt((squares + rest) / 2)
+    fits = scales[:, None] * np.array(REDUCTIONS) <= 1 + 1e-6
+    return np.asarray(2 ** fits.sum(axis=1), np.int64)

@@ -1,5 +1,6 @@
 """A dataset's joints -> the skeleton's keypoints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,21 +72,29 @@ class KeypointReader:
         Raises:
             DataError: The record has another number of joints than the dataset spec.
         """
-        if joints.shape[1] != self.joints and len(joints):
-            raise DataError(
-                f"dataset {self.dataset} has {self.joints} keypoints in its spec but "
-                f"{joints.shape[1]} in its records; convert it again with that spec"
-            )
-        keypoints = np.zeros((len(joints), self.keypoints, 3), np.float32)
-        if len(joints) == 0:
-            return keypoints
-        labelled = (joints[..., 2:] == self.flags).any(axis=-1)  # (P, joints)
-        joints = np.concatenate([joints[..., :2], np.ones_like(joints[..., :1])], axis=-1)
-        joints[~labelled] = 0
-        keypoints[:, self.copied[:, 0]] = joints[:, self.copied[:, 1]]
+        return self.read_all([joints])
+
+    def read_all(self, records: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+        """As ``read``, of several records at once: all their people, one after the other."""
+        for joints in records:
+            if joints.shape[1] != self.joints and len(joints):
+                raise DataError(
+                    f"dataset {self.dataset} has {self.joints} keypoints in its spec but "
+                    f"{joints.shape[1]} in its records; convert it again with that spec"
+                )
+        peopled = [joints for joints in records if len(joints)]
+        if not peopled:
+            return np.zeros((0, self.keypoints, 3), np.float32)
+        everyone = np.concatenate(peopled)
+        keypoints = np.zeros((len(everyone), self.keypoints, 3), np.float32)
+        flags = everyone[..., 2]
+        labelled = (flags[..., None] == self.flags).any(axis=-1)  # (P, joints)
+        known = np.concatenate([everyone[..., :2], np.ones_like(everyone[..., :1])], axis=-1)
+        known[~labelled] = 0
+        keypoints[:, self.copied[:, 0]] = known[:, self.copied[:, 1]]
         for keypoint, sources in self.derived:
             complete = labelled[:, sources].all(axis=1)
-            keypoints[complete, keypoint] = joints[complete][:, sources].mean(axis=1)
+            keypoints[complete, keypoint] = known[complete][:, sources].mean(axis=1)
         return keypoints
 
 

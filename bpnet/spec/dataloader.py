@@ -46,14 +46,11 @@ class DatasetConfig:
     train_records_folder_path: str = setting("Folder of the training records.")
     train_records_path: list[str] = setting("Record files of that folder; wildcards are welcome.")
     val_records_folder_path: str | None = setting(
-        "Folder of the validation records.",
-        default=None,
-        no_effect="validation reads test_data of the dataset spec",
+        "Folder of the validation records; null: that of the training records.", default=None
     )
     val_records_path: list[str] = setting(
-        "Record files of that folder.",
+        "Record files whose loss is measured at each validation; wildcards are welcome.",
         factory=list,
-        no_effect="validation reads test_data of the dataset spec",
     )
     dataset_specs: dict[str, str] = setting(
         "Dataset spec file of each dataset in the records, by its name."
@@ -81,10 +78,17 @@ class SpatialAugParams:
     """Random geometry of a training image."""
 
     flip_lr_prob: float = setting(
-        "Probability of a left-right flip.", default=0.0, minimum=0, maximum=1
+        "Probability of a left-right flip; left and right keypoints swap.",
+        default=0.0,
+        minimum=0,
+        maximum=1,
     )
     flip_tb_prob: float = setting(
-        "Probability of a top-bottom flip.", default=0.0, minimum=0, maximum=1
+        "Probability of a top-bottom flip; left and right keypoints swap, except together with a "
+        "left-right flip, which makes it a half turn.",
+        default=0.0,
+        minimum=0,
+        maximum=1,
     )
     rotate_deg_max: float = setting("Greatest rotation, degrees.", default=0.0)
     rotate_deg_min: float | None = setting("Least rotation, degrees; default: -max.", default=None)
@@ -110,6 +114,43 @@ class SpatialAugParams:
 
 
 @dataclass(frozen=True)
+class ColorAugParams:
+    """Random colours of a training image; pixels outside the image keep their grey."""
+
+    brightness_max: float = setting(
+        "Greatest change of brightness, a part of white: 0.2 adds -51 to 51 to pixels of 0..255.",
+        default=0.0,
+        minimum=0,
+        maximum=1,
+    )
+    contrast_max: float = setting(
+        "Greatest change of contrast about middle grey: 0.3 is a factor of 0.7 to 1.3.",
+        default=0.0,
+        minimum=0,
+        maximum=1,
+    )
+    saturation_max: float = setting(
+        "Greatest change of saturation: 0.5 is a factor of 0.5 to 1.5, 0 being grey.",
+        default=0.0,
+        minimum=0,
+        maximum=1,
+    )
+    hue_rotation_max: float = setting(
+        "Greatest turn of the hue either way, degrees of the colour circle.",
+        default=0.0,
+        minimum=0,
+        maximum=180,
+    )
+    blur_prob: float = setting("Probability of a Gaussian blur.", default=0.0, minimum=0, maximum=1)
+    blur_sigma_max: float = setting(
+        "Greatest standard deviation of the blur, network-input pixels; the least is 0.",
+        default=1.5,
+        minimum=0,
+        maximum=16,
+    )
+
+
+@dataclass(frozen=True)
 class AugmentationConfig:
     """Augmentation of training images."""
 
@@ -124,8 +165,8 @@ class AugmentationConfig:
     identity_spatial_aug_params: dict[str, float] | None = setting(
         "TAO's second geometry.", default=None, no_effect="TAO never used it either"
     )
-    color_aug_params: dict[str, float] | None = setting(
-        "Colour augmentation.", default=None, no_effect="colour augmentation is not built yet"
+    color_aug_params: ColorAugParams | None = setting(
+        "Random colours; none without it, as in TAO.", default=None
     )
 
 
@@ -141,6 +182,28 @@ class LabelProcessorConfig:
     )
     paf_ortho_dist_thresh: float = setting(
         "Half the width of a limb's field, cells (1.0 is 8 input pixels).", default=1.0, minimum=0.0
+    )
+    size_scaled_targets: bool = setting(
+        "Draw sigma and limb width larger for large people and smaller for small ones.",
+        default=False,
+    )
+    size_scaled_reference: float = setting(
+        "Size of the person who is drawn with exactly that sigma and width, input pixels: the "
+        "longer side of the box around the labelled keypoints. Needs size_scaled_targets.",
+        default=128.0,
+        minimum=1,
+    )
+    size_scaled_min: float = setting(
+        "Least factor on sigma and limb width. Needs size_scaled_targets.",
+        default=0.5,
+        minimum=0.05,
+        maximum=1,
+    )
+    size_scaled_max: float = setting(
+        "Greatest factor on sigma and limb width. Needs size_scaled_targets.",
+        default=1.5,
+        minimum=1,
+        maximum=20,
     )
 
 
