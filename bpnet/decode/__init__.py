@@ -55,15 +55,9 @@ class DecoderSettings:
     min_mean_score: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.refine not in (1, 2):
-            raise ValueError(f"refine must be 1 or 2, not {self.refine}")
-        if not 2 <= self.min_samples <= self.max_samples:
-            raise ValueError(
-                f"min_samples ({self.min_samples}) must be 2 or more, and no more than max_samples "
-                f"({self.max_samples})"
-            )
-        if self.max_peaks < 1:
-            raise ValueError(f"max_peaks must be 1 or more, not {self.max_peaks}")
+        fault = _to_native(self).fault()
+        if fault is not None:
+            raise ValueError(fault)
 
     @classmethod
     def tao(cls) -> "DecoderSettings":
@@ -136,5 +130,9 @@ class Decoder:
 def _to_native(settings: DecoderSettings) -> _native.Settings:
     native = _native.Settings()
     for field in fields(settings):
-        setattr(native, field.name, getattr(settings, field.name))
+        value = getattr(settings, field.name)
+        try:
+            setattr(native, field.name, value)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"{field.name}: {value!r} is no {field.type} of 32 bits") from error
     return native

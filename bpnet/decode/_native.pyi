@@ -33,6 +33,7 @@ class Settings:
     min_keypoints: int
     min_mean_score: float
     def __init__(self) -> None: ...
+    def fault(self) -> str | None: ...
 
 class Decoder:
     def __init__(

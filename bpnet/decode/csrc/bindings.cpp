@@ -84,6 +84,7 @@ class NativeDecoder {
 NB_MODULE(_native, module) {
     nb::class_<bpnet::Settings>(module, "Settings")
         .def(nb::init<>())
+        .def("fault", &bpnet::Settings::fault)
         .def_rw("heatmap_threshold", &bpnet::Settings::heatmap_threshold)
         .def_rw("cell_share", &bpnet::Settings::cell_share)
         .def_rw("max_peaks", &bpnet::Settings::max_peaks)

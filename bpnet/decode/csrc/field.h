@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -57,7 +58,7 @@ inline Line line_between(const Field &field, const PafGrid &grid, const Settings
                          Vector start, Vector end) {
     const float dx = end.x - start.x;
     const float dy = end.y - start.y;
-    const float root = __builtin_sqrtf(dx * dx + dy * dy);
+    const float root = std::sqrt(dx * dx + dy * dy);
     const float length = root < 1e-6F ? 1e-6F : root;
     const float cells = length / grid.scale;
     const float wanted = cells * settings.samples_per_cell + 1;
