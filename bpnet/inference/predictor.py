@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet.decode import Decoder, DecoderSettings
+from bpnet.decode import Decoder
 from bpnet.errors import SpecError
 from bpnet.inference.averaging import average_mirrored, average_scales, from_cell_corners
 from bpnet.inference.backend import Backend, open_backend
+from bpnet.inference.decoding import decoder_settings
 from bpnet.inference.description import Describe
 from bpnet.inference.preprocess import InputFit, NetworkInput, fit_image
 from bpnet.inference.sources import read_image
@@ -61,6 +62,7 @@ class Predictor:
         batch_size: most images of equal size that the network gets at once.
         threads: of the decoder; None: one a core.
         seconds: time spent so far.
+        dropped_peaks: candidates for keypoints that the decoder left out so far.
     """
 
     backend: Backend
@@ -71,6 +73,7 @@ class Predictor:
     batch_size: int = 8
     threads: int | None = None
     seconds: StageSeconds = field(default_factory=StageSeconds)
+    dropped_peaks: int = 0
 
     def __call__(self, image: NDArray[np.uint8] | str | Path) -> PersonKeypoints:
         """The people of one image, (H, W, 3) uint8 RGB or a file, in its pixels.
@@ -142,7 +145,19 @@ class Predictor:
             for found, image in zip(people, prepared, strict=True)
         ]
         self.seconds.decode += time.perf_counter() - started
+        self._count_dropped(max((found.dropped_peaks for found in people), default=0))
         return moved
+
+    def _count_dropped(self, most: int) -> None:
+        """Says once that people may be missing; ``most`` is of one image."""
+        if most > 0 and self.dropped_peaks == 0:
+            logger.warning(
+                "an image has %s more candidates for keypoints than the decoder considers (%s of "
+                "a kind, the strongest), so people may be missing; said once",
+                most,
+                self.decoder.settings.max_peaks,
+            )
+        self.dropped_peaks += most
 
     def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[PoseMaps]:
         """The network's maps of (H, W, 3) images, those of equal size together."""
@@ -242,36 +257,6 @@ def predictor_of(
         batch_size=batch_size,
         threads=threads,
     )
-
-
-def decoder_settings(spec: InferenceSpec) -> DecoderSettings:
-    """The decoder's settings of an inference spec."""
-    base = DecoderSettings.tao() if spec.decoder.preset == "tao" else DecoderSettings()
-    settings = dataclasses.replace(
-        base,
-        heatmap_threshold=spec.heatmap_threshold,
-        paf_threshold=spec.paf_threshold,
-        refine=_refinement(spec, base.refine),
-    )
-    if spec.decoder.min_keypoints is not None:
-        settings = dataclasses.replace(settings, min_keypoints=spec.decoder.min_keypoints)
-    if spec.decoder.min_mean_score is not None:
-        settings = dataclasses.replace(settings, min_mean_score=spec.decoder.min_mean_score)
-    return settings
-
-
-def _refinement(spec: InferenceSpec, default: int) -> int:
-    factors = spec.output_upsampling_factor
-    if factors is None:
-        return default
-    if factors in ([1, 1], [2, 2]):
-        return factors[0]
-    logger.info(
-        "output_upsampling_factor %s: peaks are found to a fraction of a cell at the maps' own "
-        "resolution, at least as exactly",
-        factors,
-    )
-    return default
 
 
 def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, tuple[float, ...]]:

@@ -15,12 +15,59 @@ class DecoderSection:
         choices=("bpnet", "tao"),
     )
     min_keypoints: int | None = setting(
-        "People with fewer keypoints are dropped; default: the preset's.", default=None, minimum=1
+        "People with fewer keypoints are dropped; default: the preset's, 2 (bpnet) or 4 (tao).",
+        default=None,
+        minimum=1,
     )
     min_mean_score: float | None = setting(
-        "People whose mean score is lower are dropped; default: the preset's.",
+        "People are dropped whose keypoint and limb scores, summed and divided by the number of "
+        "keypoints, are lower; default: the preset's, 0.1 (bpnet) or 0.4 (tao).",
         default=None,
         minimum=0.0,
+    )
+    max_peaks: int | None = setting(
+        "Most candidates of a keypoint in an image, the strongest first; default: 128.",
+        default=None,
+        minimum=1,
+        maximum=10000,
+    )
+    cell_share: float | None = setting(
+        "Heatmap cells below this share of heatmap_threshold are no candidates; default: 0.6.",
+        default=None,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    min_sample_share: float | None = setting(
+        "Share of a limb's samples that must reach paf_threshold; default: 0.8.",
+        default=None,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    samples_per_cell: float | None = setting(
+        "Samples along a limb, for each heatmap cell of its length; default: 0.5.",
+        default=None,
+        minimum=0.0,
+        maximum=100.0,
+    )
+    min_samples: int | None = setting(
+        "Least number of samples of a limb; default: 5.", default=None, minimum=2, maximum=1000
+    )
+    max_samples: int | None = setting(
+        "Most samples of a limb; default: 10.", default=None, minimum=2, maximum=1000
+    )
+    short_limb: float | None = setting(
+        "A limb shorter than this, in heatmap cells, has no direction to speak of and scores at "
+        "least short_limb_score; default: 1.",
+        default=None,
+        minimum=0.0,
+    )
+    short_limb_score: float | None = setting(
+        "See short_limb; default: 0.1.", default=None, minimum=0.0
+    )
+    length_limit: float | None = setting(
+        "Limbs longer than this share of the input's height lose score; default: 0.5.",
+        default=None,
+        minimum=0.01,
     )
 
 
