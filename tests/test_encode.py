@@ -1,17 +1,23 @@
 """The targets against slow, obvious NumPy."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from bpnet.encode import draw_maps
+from bpnet.encode import draw_maps, person_scales
 
 CHAIN = tuple((joint, joint + 1) for joint in range(4))
 STAR = ((0, 1), (0, 2), (3, 0))
 
 
-def slow_maps(keypoints, *, limbs, map_height, map_width, stride, sigma, limb_width):
+def slow_maps(keypoints, *, limbs, map_height, map_width, stride, sigma, limb_width, scales=None):
+    scales = np.ones(keypoints.shape[:2]) if scales is None else scales
     images, _, joints, _ = keypoints.shape
     heatmaps = np.zeros((images, map_height, map_width, joints + 1))
     pafs = np.zeros((images, map_height, map_width, 2 * len(limbs)))
@@ -19,15 +25,15 @@ def slow_maps(keypoints, *, limbs, map_height, map_width, stride, sigma, limb_wi
     for n, i, j in np.ndindex(images, map_height, map_width):
         x, y = stride * j + (stride - 1) / 2, stride * i + (stride - 1) / 2
         for joint in range(joints):
-            for px, py, labelled in keypoints[n, :, joint]:
+            for scale, (px, py, labelled) in zip(scales[n], keypoints[n, :, joint], strict=True):
                 if labelled:
-                    heat = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * sigma**2))
+                    heat = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * (scale * sigma) ** 2))
                     heat = heat if heat >= 0.001 else 0
                     heatmaps[n, i, j, joint] = max(heatmaps[n, i, j, joint], heat)
         heatmaps[n, i, j, -1] = min(max(1 - heatmaps[n, i, j, :-1].max(), 0), 1)
         for limb, (start, end) in enumerate(limbs):
             vectors = []
-            for person in keypoints[n]:
+            for scale, person in zip(scales[n], keypoints[n], strict=True):
                 (ax, ay, a_labelled), (bx, by, b_labelled) = person[start], person[end]
                 length = np.hypot(bx - ax, by - ay)
                 if not (a_labelled and b_labelled) or length == 0:
@@ -36,7 +42,7 @@ def slow_maps(keypoints, *, limbs, map_height, map_width, stride, sigma, limb_wi
                 along = (x - ax) * ux + (y - ay) * uy
                 beside = (x - ax) * uy - (y - ay) * ux
                 past_the_ends = max(-along, along - length)
-                edge = max(past_the_ends, abs(beside)) - limb_width
+                edge = max(past_the_ends, abs(beside)) - scale * limb_width
                 unsure[n, i, j, 2 * limb : 2 * limb + 2] |= abs(edge) < 1e-3
                 if edge <= 0:
                     vectors.append((ux, uy))
@@ -57,9 +63,9 @@ def random_people(seed, *, images, people, joints, size):
     ("limbs", "joints", "stride"),
     [(CHAIN, 5, 8), (STAR, 4, 8), (((0, 1),), 2, 4), (((1, 0), (0, 1)), 3, 8)],
 )
-@pytest.mark.parametrize("compiled", [False, True])
-def test_maps_equal_the_slow_ones(limbs, joints, stride, compiled):
-    keypoints = random_people(joints, images=2, people=5, joints=joints, size=96)
+@pytest.mark.parametrize(("compiled", "people"), [(False, 5), (True, 11)])
+def test_maps_equal_the_slow_ones(limbs, joints, stride, compiled, people):
+    keypoints = random_people(joints, images=2, people=people, joints=joints, size=96)
     how = {"limbs": limbs, "map_height": 96 // stride, "map_width": 112 // stride}
     how |= {"stride": stride, "sigma": 7.0, "limb_width": 8.0}
 
@@ -80,14 +86,74 @@ def test_maps_equal_the_slow_ones(limbs, joints, stride, compiled):
     np.testing.assert_allclose(np.where(unsure, slow_pafs, pafs), slow_pafs, atol=1e-5)
 
 
-def test_maps_under_xla_are_the_same():
-    keypoints = random_people(0, images=2, people=3, joints=5, size=96)
+def test_people_of_their_own_scale_equal_the_slow_ones():
+    keypoints = random_people(1, images=2, people=4, joints=5, size=96)
     how = {"limbs": CHAIN, "map_height": 12, "map_width": 12, "stride": 8}
     how |= {"sigma": 7.0, "limb_width": 8.0}
-    plain = draw_maps(keypoints, **how)
-    compiled = tf.function(lambda points: draw_maps(points, **how), jit_compile=True)(keypoints)
-    for one, other in zip(plain, compiled, strict=True):
+    how |= {"scales": np.random.default_rng(2).uniform(0.4, 2, (2, 4)).astype(np.float32)}
+    heatmaps, pafs = draw_maps(keypoints, **how)
+    slow_heatmaps, slow_pafs, unsure = slow_maps(keypoints, **how)
+    near_threshold = np.abs(slow_heatmaps - 0.001) < 1e-5
+    np.testing.assert_allclose(
+        np.where(near_threshold, slow_heatmaps, heatmaps), slow_heatmaps, atol=1e-5
+    )
+    np.testing.assert_allclose(np.where(unsure, slow_pafs, pafs), slow_pafs, atol=1e-5)
+
+
+def test_a_person_is_as_large_as_the_longer_side_of_the_labelled_box():
+    unlabelled = [900, 900, 0]
+    tall = [[10, 20, 1], [30, 84, 1], unlabelled]  # 20 x 64
+    wide = [[10, 20, 1], [42, 20, 1], unlabelled]  # 32 x 0
+    huge = [[0, 0, 1], [0, 999, 1], unlabelled]
+    point, nobody = [[5, 5, 1], unlabelled, unlabelled], [unlabelled] * 3
+    keypoints = np.array([[tall, wide, huge, point, nobody]], np.float32)
+    scales = person_scales(keypoints, reference=64, least=0.25, most=1.5)
+    assert keras.ops.convert_to_numpy(scales).tolist() == [[1, 0.5, 1.5, 0.25, 0.25]]
+
+
+def test_maps_under_xla_are_the_same():
+    keypoints = random_people(0, images=2, people=11, joints=5, size=96)
+    how = {"limbs": CHAIN, "map_height": 12, "map_width": 12, "stride": 8}
+    how |= {"sigma": 7.0, "limb_width": 8.0}
+
+    def draw(keypoints):
+        scales = person_scales(keypoints, reference=64, least=0.5, most=1.5)
+        return draw_maps(keypoints, scales=scales, **how)
+
+    compiled = tf.function(draw, jit_compile=True)(keypoints)
+    for one, other in zip(draw(keypoints), compiled, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "needed"), [("numpy", "scipy"), ("jax", "jax"), ("torch", "torch")]
+)
+def test_other_back_ends_draw_the_same(tmp_path, backend, needed):
+    if importlib.util.find_spec(needed) is None:
+        pytest.skip(f"Keras' {backend} back end needs {needed}, which is not installed")
+    keypoints = random_people(0, images=2, people=11, joints=5, size=96)
+    how = {"limbs": CHAIN, "map_height": 12, "map_width": 12, "stride": 8}
+    how |= {"sigma": 7.0, "limb_width": 8.0}
+    np.save(tmp_path / "keypoints.npy", keypoints)
+    program = f"""
+import numpy as np, keras
+from bpnet.encode import draw_maps, person_scales
+assert keras.backend.backend() == {backend!r}
+keypoints = keras.ops.convert_to_tensor(np.load("keypoints.npy"))
+scales = person_scales(keypoints, reference=64, least=0.5, most=1.5)
+maps = draw_maps(keypoints, scales=scales, **{how!r})
+np.savez("maps.npz", *[keras.ops.convert_to_numpy(one) for one in maps])
+"""
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    scales = person_scales(keypoints, reference=64, least=0.5, most=1.5)
+    drawn = np.load(tmp_path / "maps.npz")
+    for one, name in zip(draw_maps(keypoints, scales=scales, **how), drawn.files, strict=True):
+        np.testing.assert_allclose(drawn[name], one, atol=1e-5)
 
 
 def test_a_keypoint_on_a_cell_centre_is_one_and_the_background_zero():
