@@ -35,7 +35,7 @@ EVERYTHING_RANDOM = SpatialAugParams(
 )
 
 
-def loader_of(root, *, mode="person_centric", params=None, height=128, width=160):
+def loader_of(root, *, mode="person_centric", params=None, colours=None, height=128, width=160):
     return BpNetDataloader(
         image_config=ImageConfig(image_dims=ImageDims(height=height, width=width)),
         pose_config=BpNetPoseConfig(
@@ -48,7 +48,9 @@ def loader_of(root, *, mode="person_centric", params=None, height=128, width=160
             dataset_specs={},
         ),
         augmentation_config=AugmentationConfig(
-            spatial_augmentation_mode=mode, spatial_aug_params=params or EVERYTHING_RANDOM
+            spatial_augmentation_mode=mode,
+            spatial_aug_params=params or EVERYTHING_RANDOM,
+            color_aug_params=colours,
         ),
     )
 
