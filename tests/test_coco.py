@@ -111,6 +111,12 @@ def test_another_category_is_read_by_its_name(tmp_path: Path) -> None:
         (("images", 0, "file_name"), "../b.jpg", "image 7 has `file_name` '../b.jpg'"),
         (("images", 0, "file_name"), "a/../../b.jpg", "leaves the image folder"),
         (("images", 0, "file_name"), "/etc/b.jpg", "leaves the image folder"),
+        (("images", 0, "file_name"), "..\\b.jpg", "leaves the image folder"),
+        (("images", 0, "file_name"), "C:/b.jpg", "leaves the image folder"),
+        (("images", 0, "file_name"), "a\0.jpg", "a path below the image folder"),
+        (("images", 0, "id"), 1 << 70, "image number 0 has `id`"),
+        (("annotations", 0, "keypoints"), [1, 2, 2, float("nan"), 0, 0], "that is not finite"),
+        (("annotations", 0, "iscrowd"), float("inf"), "number in `iscrowd` that is not finite"),
         (("images", 0, "file_name"), "", "image 7 has `file_name` ''"),
         (("annotations", 0, "image_id"), 99, "annotation 11 is of image 99"),
         (("annotations", 1, "id"), 11, "annotation 11 stands in the file twice"),
@@ -148,6 +154,38 @@ def test_a_damaged_file_ends_in_a_sentence_with_its_name(
 
     assert sentence in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_all_faults_of_a_file_are_named_together(tmp_path: Path) -> None:
+    coco = copy.deepcopy(COCO)
+    coco["images"][0]["width"] = -1
+    coco["annotations"] += [
+        {"id": number, "image_id": 3, "category_id": 1, "bbox": [0, 0, float("nan"), 1]}
+        for number in range(100, 130)
+    ]
+    coco["annotations"].append({"id": 11, "image_id": 3, "category_id": 1, "bbox": [0, 0, 1, 1]})
+    coco["annotations"].append({"id": 14, "image_id": 3, "category_id": 2, "bbox": "of a cat"})
+    path = save(tmp_path, coco)
+
+    with pytest.raises(DataError) as caught:
+        read_coco(path)
+
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == f"32 faults in {path}:"
+    assert len(lines) == 20
+    assert lines[0] == "  image 7 has `width` -1; a number of pixels is expected"
+    assert lines[1] == "  annotation 100 has a number in `bbox` that is not finite"
+    assert last == "  and 12 more"
+
+
+@pytest.mark.parametrize("order", [("annotations", "images"), ("categories", "annotations")])
+def test_the_lists_of_a_file_may_come_in_any_order(tmp_path: Path, order: tuple[str, str]) -> None:
+    others = [key for key in COCO if key not in order]
+    coco = {key: COCO[key] for key in (*order, *others)}
+
+    images = read_coco(save(tmp_path, coco)).images
+
+    assert [one.id for one in images[1].annotations] == [11, 12]
 
 
 def test_a_file_cut_short_is_named_with_its_line(tmp_path: Path) -> None:

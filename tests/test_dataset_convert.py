@@ -127,7 +127,7 @@ def test_check_files_leaves_out_missing_images_and_says_so(
     assert convert(spec, "--check_files", "--generate_masks") == 1
 
     error = capsys.readouterr().err
-    assert "1 images were left out" in error
+    assert "images left out: 1" in error
     assert f"image 1: {spec.parent / 'images' / '1.jpg'} does not exist" in error
     assert [one.image_id for one in records_of(spec)] == [2]
     assert not (spec.parent / "masks" / "1.png").exists()
@@ -144,6 +144,45 @@ def test_a_dry_run_checks_and_writes_nothing(
 
     assert sorted(spec.parent.rglob("*")) == before
     assert "# records    3" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_what_is_wrong_and_fails(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco = json.loads((spec.parent / "people.json").read_text())
+    coco["annotations"][3]["keypoints"] = [20, 20, 2, 300, 30, 7]
+    coco["annotations"][1]["segmentation"] = {"size": [80, 100], "counts": "garbage"}
+    (spec.parent / "people.json").write_text(json.dumps(coco))
+    (spec.parent / "images" / "1.jpg").unlink()
+    before = contents(spec.parent)
+
+    assert convert(spec, "--dry_run", "--generate_masks") == 1
+
+    assert contents(spec.parent) == before
+    lines = capsys.readouterr().out.splitlines()
+    assert "# errors: 3" in lines
+    assert [line for line in lines if "1 person with the visibility flag 7" in line]
+    assert [line for line in lines if "image 1: annotation 1 of 1.jpg has run lengths" in line]
+    assert [line for line in lines if "images/1.jpg does not exist" in line]
+    assert "# warnings: 1" in lines
+    assert "#   1 person with labelled keypoints outside the image: 3" in lines
+
+
+def test_segmentations_that_cannot_be_drawn_are_all_named(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco = json.loads((spec.parent / "people.json").read_text())
+    for place in (1, 4):
+        coco["annotations"][place]["segmentation"] = {"size": [80, 100], "counts": "garbage"}
+    (spec.parent / "people.json").write_text(json.dumps(coco))
+
+    assert convert(spec, "--generate_masks") == 1
+
+    error = capsys.readouterr().err
+    assert f"2 faults in {spec.parent / 'people.json'}" in error
+    assert "image 1: annotation 1 of 1.jpg has run lengths" in error
+    assert "image 3: annotation 4 of 3.jpg has run lengths" in error
+    assert not (spec.parent / "out").exists()
 
 
 def test_a_dry_run_needs_no_annotations(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ class Conversion:
         Raises:
             DataError: There is no usable person, or a file cannot be read or written.
         """
-        for finding in check_dataset(self.dataset, self._spec):
+        for finding in check_dataset(self.dataset, self._spec, crossed=False):
             logger.warning("%s: %s", address(self._annotations), finding.sentence)
         self.make_plan(self._unusable_images())
         left_out = self._left_out
@@ -136,7 +136,7 @@ class Conversion:
                 if image.id in lacking
             ]
         if sentences:
-            logger.warning("%d images were left out:\n%s", len(sentences), name_some(sentences))
+            logger.warning("images left out: %d\n%s", len(sentences), name_some(sentences))
         return reasons
 
     def _prepare_masks(self, images: list[CocoImage]) -> None:

@@ -27,8 +27,8 @@ def check(args: argparse.Namespace, spec: DatasetSpec, section: DataSection) -> 
         _print_comment(summary_text(conversion.plan.summary))
     except DataError as error:
         findings.append(Finding(True, str(error)))
-    for kind, error in (("errors", True), ("warnings", False)):
-        sentences = [one.sentence for one in findings if one.error == error]
+    for kind, fatal in (("errors", True), ("warnings", False)):
+        sentences = [one.sentence for one in findings if one.error == fatal]
         _print_comment(f"{kind}: {len(sentences)}")
         _print_comment(name_some(sentences))
     return ExitCode.FAILED if any(one.error for one in findings) else ExitCode.DONE

@@ -3,6 +3,7 @@
 The functions raise ``DataError`` with a sentence that begins with the id; ``coco`` adds the file.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -106,7 +107,7 @@ def read_annotation(
     table = np.concatenate([_read_keypoints(entry, key, where) for key in fields])  # (K, 3)
     counted = int(np.count_nonzero(table[:, 2] > 0))
     area, crowd, labelled = (
-        default if entry.get(key) is None else float(_read_numbers(entry, key, where, length=1)[0])
+        _read_number(entry, key, where, default=default)
         for key, default in (
             ("area", float(bbox[2] * bbox[3])),
             ("iscrowd", 0.0),
@@ -155,6 +156,18 @@ def _read_keypoints(entry: Entry, key: str, where: str) -> NDArray[np.float64]:
     elif (table[:, 2] % 1 != 0).any():
         raise DataError(f"{where} has a visibility flag that is not a whole number")
     return table
+
+
+def _read_number(entry: Entry, key: str, where: str, *, default: float) -> float:
+    """A finite number; ``default`` where the entry does not have it."""
+    value = entry.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int | float):
+        raise DataError(f"{where} has `{key}` {_short(value)}; a number is expected")
+    if not math.isfinite(value):
+        raise DataError(f"{where} has a number in `{key}` that is not finite")
+    return float(value)
 
 
 def _read_numbers(
