@@ -105,6 +105,19 @@ def test_records_are_shown_with_a_dataset_spec_alone(project: Path) -> None:
     assert read_sheet(project / "a.png").shape[1] == 2 * (256 + 8) + 8
 
 
+def test_a_dataset_without_limbs_has_no_pafs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = json.loads((project / "dataset.json").read_text())
+    spec["categories"][0].pop("skeleton")
+    (project / "dataset.json").write_text(json.dumps(spec))
+    command = ["-d", project / "dataset.json", "--records", project / "train-fold-000-of-001"]
+    command += ["-o", project / "a.png"]
+    assert show(*command) == 1
+    assert "has no limbs" in capsys.readouterr().err
+    assert show(*command, "--layers", "people,heatmaps") == 0
+
+
 def test_an_image_that_cannot_be_used_is_named_and_the_rest_drawn(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,17 +130,19 @@ def test_an_image_that_cannot_be_used_is_named_and_the_rest_drawn(
     assert (project / "a.png").is_file()
     (project / "images/3.png").unlink()
     assert show("-d", project / "dataset.json", "-o", project / "b.png") == 1
-    assert "none of 3 images can be used" in capsys.readouterr().err
+    assert "none of the images chosen can be used" in capsys.readouterr().err
     assert not (project / "b.png").exists()
 
 
-def test_a_training_image_that_is_missing_is_a_sentence(
+def test_a_training_image_that_is_missing_is_left_out(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    options = ("--no_augmentation", "--layers", "image", "-o", project / "a.png")
     (project / "images/2.png").unlink()
-    assert show("-e", project / "train.yaml", "-o", project / "a.png") == 1
-    assert "images/2.png cannot be read" in capsys.readouterr().err
-    assert not (project / "a.png").exists()
+    assert show("-e", project / "train.yaml", *options) == 1
+    assert "images/2.png (image 2) cannot be read" in capsys.readouterr().err
+    rows = 2 * (LINE + SIZE[0] + GAP)
+    assert read_sheet(project / "a.png").shape[0] == 2 * (LINE + 4) + rows + GAP
 
 
 def test_a_file_of_somebody_else_is_never_replaced(

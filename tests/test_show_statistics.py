@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bpnet.data.coco import read_coco
-from bpnet.data.records import build_record
+from bpnet.data.records import PoseRecord, build_record
 from bpnet.data.statistics import (
     images_of_dataset,
     images_of_records,
@@ -74,8 +74,11 @@ def test_an_image_is_counted_once_however_many_records_it_has(coco):
         build_record(image, main, image_path=image.file_name, mask_path="", dataset="pets")
         for image, main in mains
     ]
+    nobody = build_record(dataset.images[2], None, image_path="3.jpg", mask_path="", dataset="pets")
+    records.append(PoseRecord.parse(nobody.serialise()))
     found = summarise(images_of_records(records, {"pets": SPEC}, SKELETON), SKELETON.keypoints)
-    assert (found.images, found.people) == (2, 3)
+    assert (found.images, found.people) == (3, 3)
+    assert found.people_per_image.tolist() == [1, 1, 1]
     assert found.hidden.tolist() == [1, 0, 1]
     assert "33.3 %   33.3 %      33.3 %  neck" in statistics_text(found)
 

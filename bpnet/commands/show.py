@@ -37,8 +37,9 @@ the same transform), heatmaps (a colour a keypoint) and pafs (part affinity fiel
 the direction that a limb points in). -d shows a dataset's images and labels as they are, without
 TensorFlow; with --records, what the network will see of these records, in a 256 x 256 input.
 --stats counts instead: keypoint visibility, people's sizes, where they are and how many an image
-has, as text, as a picture and as JSON beside it. A file that bpnet show has not written is never
-replaced."""
+has, as text, as a picture and as JSON beside it.
+An image that cannot be used is named and left out; the exit code is then 1. A file that bpnet show
+has not written is never replaced."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +145,7 @@ def _show_examples(
     args: argparse.Namespace, source: "TrainingSource | DatasetSource", output: Path
 ) -> int:
     from bpnet.commands.show_examples import Choices, draw_examples
+    from bpnet.data.skipped import SkippedImages
     from bpnet.sheet import write_picture
 
     of_images = args.dataset_spec is not None and not args.records
@@ -153,12 +155,10 @@ def _show_examples(
         augment=not args.no_augmentation,
         scale=args.scale,
     )
-    drawing, failures = draw_examples(source, choices)
-    write_picture(output, drawing)
+    skipped = SkippedImages()
+    write_picture(output, draw_examples(source, choices, skipped))
     print(output)
-    for failure in failures:
-        logger.error("%s", failure)
-    return ExitCode.FAILED if failures else ExitCode.DONE
+    return ExitCode.FAILED if len(skipped) else ExitCode.DONE
 
 
 def _show_statistics(source: "TrainingSource | DatasetSource", output: Path) -> int:

@@ -1,6 +1,5 @@
 """The rows of ``bpnet show``: one example each, as training or as the labels have it."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bpnet.commands.show_sources import DatasetSource, TrainingSource
 from bpnet.data.coco import CocoImage
 from bpnet.data.keypoints import KeypointReader
 from bpnet.data.masks import draw_mask as mask_of_image
+from bpnet.data.skipped import SkippedImages
 from bpnet.drawing import (
     IGNORED,
     draw_heatmaps,
@@ -22,15 +22,13 @@ from bpnet.drawing import (
     draw_persons,
     keypoint_colours,
 )
-from bpnet.errors import DataError
+from bpnet.errors import DataError, SpecError
 from bpnet.inference.sources import read_image
 from bpnet.pose.maps import PoseMaps
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
 from bpnet.pose.transform import ImageTransform
 from bpnet.sheet import LegendEntry, Row, colour_swatch, draw_sheet
-
-logger = logging.getLogger(__name__)
 
 SIDE = 384  # pixels, longer side of a dataset's image on the sheet
 WHEEL = 48  # pixels across
@@ -71,50 +69,63 @@ class Example:
 
 
 def draw_examples(
-    source: TrainingSource | DatasetSource, choices: Choices
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """The sheet, and a sentence for each image that could not be used.
+    source: TrainingSource | DatasetSource, choices: Choices, skipped: SkippedImages
+) -> NDArray[np.uint8]:
+    """The sheet; images that cannot be used are ``skipped``.
 
     Raises:
-        DataError: No image can be used, or one of a training cannot.
+        DataError: No image can be used.
+        SpecError: The skeleton has no limbs to draw PAFs of, or something else does not fit.
     """
     if isinstance(source, TrainingSource):
-        rows, failures = _training_rows(source, choices), list[str]()
+        rows = _training_rows(source, choices, skipped)
         view = "augmented" if choices.augment else "not augmented"
         size = source.loader.image_config.image_dims
         caption = f"{source.name}: network input {size.height} x {size.width}, {view}"
     else:
-        rows, failures = _dataset_rows(source, choices)
+        rows = _dataset_rows(source, choices, skipped)
         caption = f"{source.name}: images and labels as they are"
+    if not rows:
+        raise DataError(f"{source.name}: none of the images chosen can be used")
     caption += f", seed {source.seed}, skeleton {source.skeleton.name}"
     titles = [TITLES[layer] for layer in choices.layers]
-    legend = _legend(source.skeleton, choices.layers)
-    return draw_sheet(caption, titles, rows, legend), failures
+    return draw_sheet(caption, titles, rows, _legend(source.skeleton, choices.layers))
 
 
-def _training_rows(source: TrainingSource, choices: Choices) -> list[Row]:
+def _training_rows(source: TrainingSource, choices: Choices, skipped: SkippedImages) -> list[Row]:
     from bpnet.training.step import Targets
 
-    batch = _first_batch(source, choices)
+    if "pafs" in choices.layers and not source.skeleton.limbs:
+        raise SpecError(
+            f"skeleton {source.skeleton.name} has no limbs, so there are no PAFs to draw; "
+            "leave pafs out of --layers, or name a skeleton file with limbs"
+        )
+    batch = _first_batch(source, choices, skipped)
     targets = Targets.of(source.loader, source.skeleton)
     heatmaps, pafs = (np.asarray(maps) for maps in targets.draw(batch["keypoints"]))
     stride, scale = targets.stride, choices.scale
+    root = f"{source.loader.dataset_config.root_data_path.rstrip('/')}/"
     rows = []
     for n, path in enumerate(batch["paths"].tolist()):
-        image = np.asarray(batch["images"][n]).repeat(scale, axis=0).repeat(scale, axis=1)
+        image = batch["images"][n]
+        if len(skipped) and (image == image[0, 0]).all():  # what stands for a skipped image
+            continue
         keypoints = batch["keypoints"][n]  # (P, K, 3)
         persons = _persons(keypoints[..., :2], keypoints[..., 2] > 0)
         example = Example(
-            image=image,
+            image=image.repeat(scale, axis=0).repeat(scale, axis=1),
             mask=batch["masks"][n, ..., 0],
             persons=persons.moved(ImageTransform.resize(scale, scale)),
             maps=PoseMaps(heatmaps[n], pafs[n], stride, stride),
         )
-        rows.append(_row(Path(path.decode()).name, example, source.skeleton, choices.layers))
+        name = path.decode().removeprefix(root)
+        rows.append(_row(name, example, source.skeleton, choices.layers))
     return rows
 
 
-def _first_batch(source: TrainingSource, choices: Choices) -> dict[str, NDArray[Any]]:
+def _first_batch(
+    source: TrainingSource, choices: Choices, skipped: SkippedImages
+) -> dict[str, NDArray[Any]]:
     """The examples that a training of the same seed begins with."""
     from bpnet.data.pipeline import iterate, make_batches
     from bpnet.data.records import RecordIndex
@@ -131,28 +142,27 @@ def _first_batch(source: TrainingSource, choices: Choices) -> dict[str, NDArray[
         batch_size=images,
         steps=1,
         augment=choices.augment,
+        skipped=skipped,
     )
     return {name: value.numpy() for name, value in next(iterate(batches)).items()}
 
 
-def _dataset_rows(source: DatasetSource, choices: Choices) -> tuple[list[Row], list[str]]:
+def _dataset_rows(source: DatasetSource, choices: Choices, skipped: SkippedImages) -> list[Row]:
     labelled = [image for image in source.dataset.images if image.annotations]
     if not labelled:
         raise DataError(f"{source.name} has no annotation of a {source.spec.people().name}")
     order = np.random.default_rng(source.seed).permutation(len(labelled))
     reader = KeypointReader.build(source.skeleton, source.spec)
-    rows, failures = list[Row](), list[str]()
+    rows = []
     for number in order[: choices.images].tolist():
         image = labelled[number]
         try:
             example = _labelled_example(image, source.images_root, reader, SIDE * choices.scale)
         except DataError as error:
-            failures.append(str(error))
+            skipped.add(image.file_name, str(error))
             continue
         rows.append(_row(image.file_name, example, source.skeleton, choices.layers))
-    if not rows:
-        raise DataError(f"none of {len(failures)} images can be used: {failures[0]}")
-    return rows, failures
+    return rows
 
 
 def _labelled_example(

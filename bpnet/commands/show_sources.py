@@ -87,12 +87,14 @@ def dry_run(args: argparse.Namespace) -> None:
     if args.skeleton is not None and not args.skeleton.exists():
         missing.append(args.skeleton)
     if args.experiment_spec_file is None:
+        from bpnet.data.storage import join
+
         dataset_spec = _read_dataset_spec(args)
         print_dry_run(dataset_spec)
         section = _section(args, dataset_spec)
-        root = Path(dataset_spec.root_directory_path)
-        folders = (section.annotation_root_dir_path, section.images_root_dir_path)
-        missing += [root / path for path in folders if not (root / path).exists()]
+        root = dataset_spec.root_directory_path
+        named = (section.annotation_root_dir_path, section.images_root_dir_path)
+        missing += [path for path in (join(root, name) for name in named) if not _is_there(path)]
     else:
         spec = _read_training_spec(args)
         print_dry_run(spec)
@@ -195,9 +197,18 @@ def _missing_of_training(spec: "BpNetTrainer") -> list[str | Path]:
     config = spec.dataloader.dataset_config
     named = [spec.dataloader.pose_config.pose_config_path, config.root_data_path]
     named += config.dataset_specs.values()
-    missing: list[str | Path] = [path for path in named if not Path(path).exists()]
+    missing: list[str | Path] = [path for path in named if not _is_there(path)]
     try:
         find_records(config)
     except DataError as error:
         missing.append(str(error))
     return missing
+
+
+def _is_there(path: str | Path) -> bool:
+    from bpnet.data.storage import is_file, is_folder
+
+    try:
+        return is_file(path) or is_folder(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be looked for: {error}") from error
