@@ -12,6 +12,7 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv2D,
     keras.layers.Conv2DTranspose,
 )
+_GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class NetworkDescription:
     trainable_parameters: int
     height: int  # pixels
     width: int  # pixels
-    gflops: float  # of one image; a multiplication and an addition count as two
-    receptive_field: int  # input pixels, along one side, that the last maps see
+    gflops: float  # of one image, convolutions only; a multiplication and an addition are two
+    receptive_field: int  # input pixels, along one side, that kernels let the last maps see
+    sees_whole_image: bool  # beside that, by way of a mean over the image
     stride: int  # input pixels a map cell
 
 
@@ -36,6 +38,7 @@ class _Extent:
     channels: int
     stride: float  # input pixels from one cell to the next
     field: float  # input pixels that a cell sees
+    whole: bool = False  # whether a mean over the image has a part in it
 
 
 def describe_network(model: keras.Model, height: int, width: int) -> NetworkDescription:
@@ -51,7 +54,7 @@ def describe_network(model: keras.Model, height: int, width: int) -> NetworkDesc
             extents[step.output] = _Extent(height, width, channels, 1.0, 1.0)
             continue
         extents[step.output] = extent = _after(step.layer, inputs)
-        if isinstance(step.layer, _CONVOLUTIONS):
+        if isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.Dense)):
             operations += 2 * _multiplications(step.layer, inputs[0], extent)
     return NetworkDescription(
         parameters=model.count_params(),
@@ -60,6 +63,7 @@ def describe_network(model: keras.Model, height: int, width: int) -> NetworkDesc
         width=width,
         gflops=operations / 1e9,
         receptive_field=round(max(extents[tensor].field for tensor in graph.outputs)),
+        sees_whole_image=any(extents[tensor].whole for tensor in graph.outputs),
         stride=_stride(graph, extents),
     )
 
@@ -79,20 +83,27 @@ def _after(layer: Any, inputs: list[_Extent]) -> _Extent:
         if len(inputs) > 1
         else (1, first.height, first.width, first.channels)
     )
+    whole = any(extent.whole for extent in inputs) or isinstance(layer, _GLOBAL)
     if isinstance(layer, keras.layers.Conv2DTranspose):
         stride /= layer.strides[0]
-        field += (layer.kernel_size[0] - 1) * stride
+        field += (max(layer.kernel_size) - 1) * stride
     elif isinstance(layer, _CONVOLUTIONS):
-        field += (layer.kernel_size[0] - 1) * layer.dilation_rate[0] * stride
+        field += (max(layer.kernel_size) - 1) * layer.dilation_rate[0] * stride
         stride *= layer.strides[0]
+    elif isinstance(layer, keras.layers.UpSampling2D):
+        field += stride if layer.interpolation != "nearest" else 0
+        stride /= layer.size[0]
     elif hasattr(layer, "pool_size"):
-        field += (layer.pool_size[0] - 1) * stride
+        field += (max(layer.pool_size) - 1) * stride
         stride *= layer.strides[0]
-    return _Extent(int(shape[1]), int(shape[2]), int(shape[3]), stride, field)
+    rows, columns = shape[1:-1] if len(shape) == 4 else (1, 1)
+    return _Extent(int(rows), int(columns), int(shape[-1]), stride, field, whole)
 
 
 def _multiplications(layer: Any, before: _Extent, after: _Extent) -> int:
-    """Multiplications of a convolution for one image."""
+    """Multiplications of a convolution or a dense layer for one image."""
+    if isinstance(layer, keras.layers.Dense):
+        return after.height * after.width * before.channels * after.channels
     taps = int(layer.kernel_size[0]) * int(layer.kernel_size[1])
     if isinstance(layer, keras.layers.Conv2DTranspose):
         return before.height * before.width * taps * before.channels * after.channels
