@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -247,7 +248,7 @@ def name_some(sentences: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _counted(records: Iterable[PoseRecord], bar: "tqdm[None]") -> Iterable[PoseRecord]:
+def _counted(records: Iterable[PoseRecord], bar: "tqdm[NoReturn]") -> Iterable[PoseRecord]:
     for record in records:
         yield record
         bar.update()
