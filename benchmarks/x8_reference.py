@@ -92,19 +92,18 @@ def enlarge(maps: PoseMaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def find_peaks_with_numpy(heatmaps: NDArray[np.float32]) -> list[Peaks]:
     """Each channel's peaks (n, 3) as TAO finds an engine's: x, y, smoothed score.
 
-    All channels of the enlarged ``heatmaps`` (H, W, K) are compared at once: arrays this large cost
-    the same whatever memory was freed before; a channel at a time took half to one and a half times
-    as long.
+    All channels of the enlarged ``heatmaps`` (H, W, K) are compared at once. A channel at a time
+    takes from half to one and a half times as long, depending on which memory was freed before.
     """
     keypoints = heatmaps.shape[2]
     channels = [heatmaps[..., k].astype(np.float64) for k in range(keypoints)]
-    smooth = np.stack([cv2.GaussianBlur(each, BLUR_SIZE, BLUR_SIGMA) for each in channels], axis=-1)
+    smooth = np.stack([cv2.GaussianBlur(each, BLUR_SIZE, BLUR_SIGMA) for each in channels])
     above, below = np.zeros_like(smooth), np.zeros_like(smooth)
     before, after = np.zeros_like(smooth), np.zeros_like(smooth)
-    above[1:] = smooth[:-1]
-    below[:-1] = smooth[1:]
-    before[:, 1:] = smooth[:, :-1]
-    after[:, :-1] = smooth[:, 1:]
+    above[:, 1:] = smooth[:, :-1]
+    below[:, :-1] = smooth[:, 1:]
+    before[..., 1:] = smooth[..., :-1]
+    after[..., :-1] = smooth[..., 1:]
     highest = np.logical_and.reduce(
         (
             smooth >= above,
@@ -114,8 +113,8 @@ def find_peaks_with_numpy(heatmaps: NDArray[np.float32]) -> list[Peaks]:
             smooth > HEATMAP_THRESHOLD,
         )
     )
-    y, x, channel = np.nonzero(highest)
-    found = np.column_stack([x, y, smooth[y, x, channel]])
+    channel, y, x = np.nonzero(highest)
+    found = np.column_stack([x, y, smooth[channel, y, x]])
     return [found[channel == k] for k in range(keypoints)]
 
 
