@@ -1,0 +1,95 @@
+"""However bad the maps, the work is bounded, and what was left out is counted."""
+
+import numpy as np
+from decode_oracle import skeleton_of
+from numpy.typing import NDArray
+
+from bpnet.decode import Decoder, DecoderSettings
+from bpnet.pose.maps import PoseMaps
+
+PAIR = skeleton_of(2, [(0, 1)])
+
+
+def spots(height: int, width: int, seed: int = 3) -> NDArray[np.float32]:
+    """A peak in every second cell of every second row, no two as high."""
+    random = np.random.default_rng(seed)
+    heatmap = np.zeros((height, width), np.float32)
+    places = heatmap[::2, ::2]
+    places.flat = random.permutation(np.linspace(0.2, 0.9, places.size))
+    return heatmap
+
+
+def pair_maps(heatmap: NDArray[np.float32]) -> PoseMaps:
+    """Each peak twice, on one spot, so that it is a person of two keypoints."""
+    heatmaps = np.stack([heatmap, heatmap, np.zeros_like(heatmap)], axis=-1)
+    return PoseMaps(heatmaps, np.zeros((*heatmap.shape, 2), np.float32), 1, 1)
+
+
+def test_of_10000_peaks_the_strongest_are_kept_and_the_others_counted() -> None:
+    heatmap = spots(200, 200)
+
+    people = Decoder(PAIR, DecoderSettings(max_peaks=50))(pair_maps(heatmap))
+
+    strongest = np.argsort(heatmap, axis=None)[-50:]
+    rows, columns = np.unravel_index(strongest, heatmap.shape)
+    assert people.dropped_peaks == 2 * (10000 - 50)
+    cells = np.round(people.xy[:, 0]).astype(int)
+    assert {(x, y) for x, y in cells.tolist()} == set(
+        zip(columns.tolist(), rows.tolist(), strict=True)
+    )
+
+
+def test_10000_peaks_may_all_be_wanted() -> None:
+    heatmaps = np.stack([spots(200, 200), np.zeros((200, 200), np.float32)], axis=-1)
+    lone = skeleton_of(1, [])
+    pafs = np.zeros((200, 200, 0), np.float32)
+
+    people = Decoder(lone, DecoderSettings(max_peaks=10000))(PoseMaps(heatmaps, pafs, 1, 1))
+
+    assert (len(people), people.dropped_peaks) == (0, 0)  # no limb, so no person
+
+
+def test_which_peaks_are_kept_does_not_depend_on_their_place() -> None:
+    maps = pair_maps(spots(30, 41))
+    turned = PoseMaps(maps.heatmaps[::-1, ::-1], maps.pafs, 1, 1)
+    decoder = Decoder(PAIR, DecoderSettings(max_peaks=20))
+
+    people, others = decoder(maps), decoder(turned)
+
+    assert people.dropped_peaks == others.dropped_peaks == 2 * (15 * 21 - 20)
+    np.testing.assert_array_equal(np.sort(people.score[:, 0]), np.sort(others.score[:, 0]))
+
+
+def test_only_peaks_above_the_threshold_count_as_dropped() -> None:
+    heatmap = np.zeros((3, 40), np.float32)
+    heatmap[1, 2::4] = np.linspace(0.05, 0.5, 10)  # 0.05 is below the threshold
+    decoder = Decoder(PAIR, DecoderSettings(heatmap_threshold=0.09, max_peaks=4))
+
+    assert decoder(pair_maps(heatmap)).dropped_peaks == 2 * (9 - 4)
+    assert decoder(pair_maps(heatmap * np.float32(0.1))).dropped_peaks == 0
+
+
+def test_flat_maps_have_one_peak_a_keypoint() -> None:
+    board = (np.indices((40, 50)).sum(axis=0) % 2).astype(np.float32)  # all corners touch
+    decoder = Decoder(PAIR)
+
+    for heatmap in (np.full((40, 50), 0.9, np.float32), board):
+        people = decoder(pair_maps(heatmap))
+        assert (len(people), people.dropped_peaks) == (1, 0)
+
+
+def test_peaks_everywhere_in_a_large_skeleton_give_no_more_than_the_caps_allow() -> None:
+    random = np.random.default_rng(8)
+    ends = random.integers(0, 133, (200, 2))
+    limbs = [(int(a), int(b)) for a, b in ends if a != b]
+    heatmaps = np.stack([spots(24, 24, seed) for seed in range(134)], axis=-1)
+    pafs = np.full((24, 24, 2 * len(limbs)), 0.7, np.float32)  # all agree with half of the pairs
+    settings = DecoderSettings(max_peaks=12)
+
+    people = Decoder(skeleton_of(133, limbs), settings)(PoseMaps(heatmaps, pafs, 8, 8))
+
+    found = people.score > 0
+    assert people.dropped_peaks == 133 * (144 - 12)
+    assert (found.sum(axis=0) <= 12).all()
+    assert found.sum() > 1000
+    assert 12 <= len(people) <= found.sum() // 2
