@@ -11,7 +11,16 @@ import tensorflow as tf
 
 from bpnet.cli import main
 from bpnet.data.records import PoseRecord, RecordIndex
-from bpnet.data.storage import address, is_file, is_folder, is_remote, join, names_in, read_bytes
+from bpnet.data.storage import (
+    address,
+    find_files,
+    is_file,
+    is_folder,
+    is_remote,
+    join,
+    names_in,
+    read_bytes,
+)
 
 PERSON = {"category_id": 1, "bbox": [0, 0, 50, 60], "keypoints": [5, 5, 2]}
 CROWD = {"category_id": 1, "bbox": [50, 50, 40, 20], "iscrowd": 1}
@@ -74,6 +83,17 @@ def test_an_address_survives_being_a_path() -> None:
     assert not is_remote("C:/data")
     assert join("gs://bucket/a", "b.json") == Path("gs://bucket/a/b.json")
     assert address(join("data", "gs://bucket/b.json")) == "gs://bucket/b.json"
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_files_are_found_by_pattern(tmp_path: Path, remote: bool) -> None:
+    root = "ram://pattern/deep" if remote else str(tmp_path)
+    for name in ("b-1", "a-1", "a-2", "a-3/c"):
+        write(f"{root}/{name}", b"")
+
+    found = find_files(Path(root), "a-?")
+
+    assert [address(path) for path in found] == [f"{root}/a-1", f"{root}/a-2"]
 
 
 def test_a_dataset_behind_an_address_converts_into_another(tmp_path: Path) -> None:

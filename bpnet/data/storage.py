@@ -126,6 +126,21 @@ def names_in(folder: Path) -> list[str]:
         return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(address(folder)))
 
 
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder whose path matches a pattern with ``*`` and ``?``, sorted.
+
+    Raises:
+        OSError: A remote file system cannot be asked.
+    """
+    if not is_remote(folder):
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
+    import tensorflow as tf
+
+    with remote_errors(folder):
+        found = [Path(place) for place in tf.io.gfile.glob(address(folder / pattern))]
+    return sorted(path for path in found if is_file(path))
+
+
 def remove(path: Path) -> None:
     """Delete a file; nothing happens where there is none.
 
