@@ -5,7 +5,12 @@ import tensorflow as tf
 
 from bpnet.errors import SpecError
 from bpnet.spec.optimizer import AdamWOptimizer, WeightedMomentumOptimizer
-from bpnet.training.optimizer import build_optimizer, learning_factors, stagewise_factor
+from bpnet.training.optimizer import (
+    Optimizer,
+    build_optimizer,
+    learning_factors,
+    stagewise_factor,
+)
 
 
 def layers_of(*names: str) -> keras.Model:
@@ -13,6 +18,12 @@ def layers_of(*names: str) -> keras.Model:
     for name in names:
         x = keras.layers.Conv2D(1, 1, name=name)(x)
     return keras.Model(image, keras.layers.BatchNormalization(name="stage2.bn")(x))
+
+
+def move(optimizer: Optimizer, model: keras.Model, gradients: list, rate: float, step: int = 0):
+    weights = [weight.value for weight in model.trainable_variables]
+    rate, step = tf.constant(rate), tf.constant(step, tf.int64)
+    optimizer.move(weights, optimizer.variables, gradients, rate=rate, step=step)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +78,8 @@ def test_momentum_is_tensorflows(nesterov: bool) -> None:
     rng = np.random.default_rng(0)
     for rate in (0.1, 0.1, 0.02):
         gradients = [rng.normal(size=w.shape) for w in weights]
-        optimizer.learning_rate = rate
         rest = [tf.zeros(v.shape) for v in model.trainable_variables[4:]]
-        optimizer.apply(
-            [*(tf.constant(g, tf.float32) for g in gradients), *rest], model.trainable_variables
-        )
+        move(optimizer, model, [*(tf.constant(g, tf.float32) for g in gradients), *rest], rate)
         for i, (factor, gradient) in enumerate(zip(factors, gradients, strict=True)):
             scaled = factor * gradient
             velocities[i] = 0.9 * velocities[i] + scaled
@@ -86,10 +94,26 @@ def test_adamw_multiplies_the_rate_and_decays_kernels_only() -> None:
     kernel.assign(np.full(kernel.shape, 2.0))
     bias.assign([2.0])
     optimizer = build_optimizer(AdamWOptimizer(weight_decay=0.1), model, stagewise=True)
-    optimizer.learning_rate = 0.01
-    gradients = [tf.ones(v.shape) for v in model.trainable_variables]
-    optimizer.apply(gradients, model.trainable_variables)
+    move(optimizer, model, [tf.ones(v.shape) for v in model.trainable_variables], 0.01)
     # Adam's first step is the rate itself, whatever the gradient's size.
     decayed = 2.0 - 4 * 0.01 * 0.1 * 2.0
     np.testing.assert_allclose(kernel.numpy().ravel(), [decayed - 4 * 0.01], rtol=1e-5)
     np.testing.assert_allclose(bias.numpy(), [2.0 - 8 * 0.01], rtol=1e-5)
+
+
+def test_adamw_is_the_papers() -> None:
+    model = layers_of("stage1.conv1")
+    optimizer = build_optimizer(AdamWOptimizer(beta_2=0.99), model, stagewise=False)
+    kernel = model.trainable_variables[0]
+    weight = kernel.numpy().astype(np.float64)
+    mean = square = np.zeros_like(weight)
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        gradient = rng.normal(size=weight.shape)
+        rest = [tf.zeros(v.shape) for v in model.trainable_variables[1:]]
+        move(optimizer, model, [tf.constant(gradient, tf.float32), *rest], 0.1, step)
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.99 * square + 0.01 * gradient**2
+        unbiased = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.99 ** (step + 1))
+        weight -= 0.1 * unbiased[0] / np.sqrt(unbiased[1])
+    np.testing.assert_allclose(kernel.numpy(), weight, rtol=1e-4)

@@ -4,6 +4,7 @@ import pytest
 
 from bpnet.spec.optimizer import (
     BpNetExponentialDecayLRSchedule,
+    CosineLearningRateSchedule,
     SoftstartAnnealingLearningRateSchedule,
 )
 from bpnet.training.schedules import exponential_decay, learning_rate, softstart_annealing
@@ -38,6 +39,14 @@ def test_softstart_to_a_least_rate_of_zero_is_a_straight_line() -> None:
 
 def test_progress_past_the_end_keeps_the_least_rate() -> None:
     assert softstart_annealing(1.01, **TAO) == pytest.approx(8e-8)
+
+
+def test_cosine_rises_in_a_line_and_falls_in_half_a_wave() -> None:
+    schedule = CosineLearningRateSchedule(
+        base_learning_rate=1.0, min_learning_rate=0.2, warm_up=0.2
+    )
+    rates = [learning_rate(schedule, progress=p, epochs=9) for p in (0, 0.1, 0.2, 0.6, 1.0, 1.1)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.6, 0.2, 0.2])
 
 
 def test_exponential_staircase_drops_at_whole_decays() -> None:

@@ -235,8 +235,6 @@ def test_taos_training_spec_warns_only_of_what_has_no_effect(caplog):
     with caplog.at_level(logging.WARNING, "bpnet"):
         parse_spec(TAO_TRAIN, BpNetTrainer, source="t.yaml")
     assert [message.split(" has no effect: ")[0].split(".")[-1] for message in caplog.messages] == [
-        "val_records_folder_path",
-        "val_records_path",
         "shuffle_buffer_size",
     ]
 

@@ -131,6 +131,9 @@ def test_a_training_validates_and_tells_its_status(
     lines = [json.loads(x) for x in (project / "results" / "status.json").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["STARTED", "RUNNING", "RUNNING", "SUCCESS"]
     assert lines[1]["kpi"] == {"ap": rows[0]["ap"], "ap50": rows[0]["ap50"]}
+    best = max(range(2), key=lambda number: rows[number]["ap"])
+    kept = project / "results" / f"model.epoch-{best + 1}.keras"
+    assert (project / "results" / "bpnet_model_best.keras").read_bytes() == kept.read_bytes()
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(project: Path) -> None:
@@ -213,9 +216,19 @@ def test_the_log_names_the_device(project: Path, caplog: pytest.LogCaptureFixtur
     assert "training on " in caplog.text
 
 
-def test_several_gpus_are_not_silently_one(project: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert train("-r", "results", "--gpus", "2", "--set", "num_epoch=1") == 0
-    assert "--gpus 2: training on several GPUs comes with a later release" in caplog.text
+def test_gpus_that_are_not_there_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("-r", "results", "--gpus", "99") == 1
+    assert "--gpus 99: this machine has" in said(capsys)
+
+
+def test_bad_images_are_skipped_where_that_is_asked_for(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "worm2.png").write_bytes(b"no image")
+    assert train("-r", "results", "--skip_bad_images", "--set", "num_epoch=1") == 0
+    assert "1 images or records were skipped" in caplog.text
 
 
 @pytest.mark.parametrize(

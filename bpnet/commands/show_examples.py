@@ -93,7 +93,7 @@ def draw_examples(
 
 
 def _training_rows(source: TrainingSource, choices: Choices, skipped: SkippedImages) -> list[Row]:
-    from bpnet.training.step import Targets
+    from bpnet.training.targets import Targets
 
     if "pafs" in choices.layers and not source.skeleton.limbs:
         raise SpecError(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bpnet.pose.skeleton import Skeleton
     from bpnet.spec.dataset import DatasetSpec
     from bpnet.spec.train import BpNetTrainer
-    from bpnet.training.loop import Validate
+    from bpnet.training.epoch_end import Validate
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,14 @@ EPILOG = """examples:
   bpnet train -e bpnet_train.yaml -r results --max_minutes 30
   bpnet train -e bpnet_train.yaml --dry_run
 
-writes model.epoch-N.keras with the training's state beside it, bpnet_model.keras at the end (.tlt
-with a key), results.csv, curves.png, TensorBoard events and experiment_spec.yaml. The same command
-in the same folder resumes, also after Ctrl-C, which saves where it stands."""
+writes model.epoch-N.keras with the training's state beside it, bpnet_model_best.keras (by average
+precision) and bpnet_model.keras at the end (.tlt with a key), results.csv, curves.png, TensorBoard
+events and experiment_spec.yaml. The same command in the same folder resumes, also after Ctrl-C,
+which saves where it stands, and on another number of devices.
+
+several machines: give every one the same command, a results folder that all see, and the variable
+  TF_CONFIG={"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker",
+  "index": 0}}     (index 1 on host2); batch_size is that of each device"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="end after M minutes if the epochs are not done by then; the learning rate follows "
         "the clock, so that it has come down by the end (validation at the end comes on top)",
     )
+    parser.add_argument(
+        "--skip_bad_images",
+        action="store_true",
+        help="leave out images that cannot be read, and say which at the end, instead of ending "
+        "the training at the first",
+    )
     add_results(parser)
     add_key(parser)
     add_spec_options(parser)
@@ -69,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from bpnet.commands.status import status
     from bpnet.spec.reader import read_spec
     from bpnet.spec.train import BpNetTrainer
+    from bpnet.training.cluster import read_cluster
     from bpnet.training.plan import find_records
 
     spec = read_spec(args.experiment_spec_file, BpNetTrainer, args.overrides)
@@ -81,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     results_dir = args.results_dir or (Path(spec.checkpoint_dir) if spec.checkpoint_dir else None)
     if results_dir is None:
         raise SpecError("no results folder: give -r, or checkpoint_dir in the spec")
-    with status(results_dir, "train") as write:
+    # Of several machines the first one tells the status of all.
+    with status(results_dir if read_cluster().is_chief else None, "train") as write:
         final = _train(args, spec, skeleton, results_dir, write)
     print(final)
     return ExitCode.DONE
@@ -95,14 +108,16 @@ def _train(
     write: "StatusWriter",
 ) -> Path:
     """Read what else there is to read, then train."""
-    from bpnet.training.devices import choose_gpu
+    from bpnet.data.skipped import SkippedImages
+    from bpnet.training.devices import choose_devices
     from bpnet.training.trainer import train
 
-    choose_gpu(args.gpus, args.gpu_index)
+    devices = choose_devices(args.gpus, args.gpu_index)
     datasets = read_datasets(spec)
 
     def report(row: dict[str, float]) -> None:
-        measures: dict[str, float] = {n: row[n] for n in ("ap", "ap50") if n in row}
+        names = ("ap", "ap50", "val_loss")
+        measures: dict[str, float] = {name: row[name] for name in names if name in row}
         write(
             message=f"Epoch {row['epoch']:.0f}/{spec.num_epoch}",
             kpi=measures or None,
@@ -121,6 +136,8 @@ def _train(
         validate=_validation(spec, skeleton, datasets),
         max_minutes=args.max_minutes,
         on_epoch=report,
+        devices=devices,
+        skipped=SkippedImages() if args.skip_bad_images else None,
     )
 
 

@@ -34,11 +34,24 @@ class BpNetExponentialDecayLRSchedule:
 
 
 @dataclass(frozen=True)
+class CosineLearningRateSchedule:
+    """Up in a straight line, then down by half a cosine."""
+
+    base_learning_rate: float = setting("Rate after the rise.", default=2e-5, minimum=0.0)
+    min_learning_rate: float = setting("Rate at the end.", default=8e-8, minimum=0.0)
+    warm_up: float = setting(
+        "Part of the training that the rise takes.", default=0.05, minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass(frozen=True)
 class WeightedMomentumOptimizer:
     """Momentum, with a factor on each weight's gradient (stage-wise learning rates)."""
 
     learning_rate_schedule: (
-        SoftstartAnnealingLearningRateSchedule | BpNetExponentialDecayLRSchedule
+        SoftstartAnnealingLearningRateSchedule
+        | BpNetExponentialDecayLRSchedule
+        | CosineLearningRateSchedule
     ) = setting("Learning rate.", factory=SoftstartAnnealingLearningRateSchedule)
     grad_weights_dict: dict[str, float] | None = setting(
         "Factor of each layer, by name; on top of the stage-wise ones.", default=None
@@ -55,7 +68,9 @@ class AdamWOptimizer:
     """AdamW (Loshchilov & Hutter, 2019), with the same factors."""
 
     learning_rate_schedule: (
-        SoftstartAnnealingLearningRateSchedule | BpNetExponentialDecayLRSchedule
+        SoftstartAnnealingLearningRateSchedule
+        | BpNetExponentialDecayLRSchedule
+        | CosineLearningRateSchedule
     ) = setting("Learning rate.", factory=SoftstartAnnealingLearningRateSchedule)
     grad_weights_dict: dict[str, float] | None = setting(
         "Factor of each layer, by name; on top of the stage-wise ones.", default=None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bpnet.spec.dataloader import BpNetDataloader
-from bpnet.spec.network import BpNetLiteModel, BpNetModel
+from bpnet.spec.network import BpNetLiteModel, BpNetModel, BpNetPafFirstModel
 from bpnet.spec.optimizer import AdamWOptimizer, BpNetLoss, WeightedMomentumOptimizer
 from bpnet.spec.settings import setting
 
@@ -35,15 +35,49 @@ class BpNetTrainer:
         "Steps between TensorBoard scalars.", default=20, minimum=1
     )
     infrequent_summary_every_n_steps: int = setting(
-        "TAO's rarer summaries.", default=0, no_effect="TAO never used it either"
+        "Steps between TensorBoard images; 0: one set at every validation.", default=0, minimum=0
     )
     validation_every_n_epoch: int = setting(
-        "Epochs between validations on the dataset spec's test_data.", default=5, minimum=1
+        "Epochs between validations: the loss on val_records_path, and the average precision on "
+        "the dataset spec's test_data.",
+        default=5,
+        minimum=1,
+    )
+    early_stopping_patience: int = setting(
+        "Validations without a better one after which the training ends; 0: never.",
+        default=0,
+        minimum=0,
     )
     max_ckpt_to_keep: int = setting(
         "Checkpoints kept; older ones are deleted.", default=100, minimum=1
     )
     random_seed: int = setting("Seed of weights, order and augmentation.", default=42)
+    deterministic: bool = setting(
+        "Only operations that give the same bits each time; slower on GPUs.", default=False
+    )
+    use_xla: bool = setting(
+        "Compile the network's forward and backward pass with XLA: faster on some GPUs, slower on "
+        "CPUs; no effect on several devices.",
+        default=False,
+    )
+    gradient_accumulation_steps: int = setting(
+        "Batches whose gradients make one step, where memory is short of a larger batch; batch "
+        "norms still see one batch at a time.",
+        default=1,
+        minimum=1,
+    )
+    clip_gradient_norm: float = setting(
+        "Greatest length of a step's gradient, all weights together; 0: any.",
+        default=0.0,
+        minimum=0.0,
+    )
+    ema_decay: float = setting(
+        "Decay of the weights' moving average, such as 0.999, which is then what is validated and "
+        "saved; it looks back over at most a ninth of the steps so far. 0: no average.",
+        default=0.0,
+        minimum=0.0,
+        maximum=0.99999,
+    )
     pretrained_weights: str | None = setting(
         "Model whose weights are copied by layer name.", default=None
     )
@@ -69,7 +103,9 @@ class BpNetTrainer:
     final_model_name: str = setting("Name of the final model file.", default="bpnet_model")
     hooks: list[str] | None = setting("TAO's hooks.", default=None, no_effect="there are none")
     dataloader: BpNetDataloader = setting("Batches.")
-    model: BpNetLiteModel | BpNetModel = setting("The network.", factory=BpNetLiteModel)
+    model: BpNetLiteModel | BpNetModel | BpNetPafFirstModel = setting(
+        "The network.", factory=BpNetLiteModel
+    )
     optimizer: WeightedMomentumOptimizer | AdamWOptimizer = setting(
         "The optimizer.", factory=WeightedMomentumOptimizer
     )

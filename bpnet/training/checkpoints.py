@@ -22,11 +22,13 @@ from bpnet.errors import DataError, ModelError
 from bpnet.files import replacing
 from bpnet.model.files import load_model, save_model
 from bpnet.pose.contract import ModelContract
+from bpnet.training.optimizer import Optimizer
+from bpnet.training.precision import LossScale
 
 logger = logging.getLogger(__name__)
 
 STATE_SUFFIX = ".state.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -35,19 +37,42 @@ class TrainingState:
 
     Attributes:
         model: The network.
-        optimizer: Its slots, and its own count of steps.
+        optimizer: Its slots.
         step: Steps done, int64; counted inside the step's graph.
+        averaged: The network with the moving average of the weights and batch statistics.
+        loss_scale: Of float16.
         elapsed: Seconds of training before this run.
         origin_step: Step at which another run's checkpoint was taken over.
         origin_epoch: Epochs that checkpoint had.
     """
 
     model: keras.Model
-    optimizer: keras.optimizers.Optimizer
+    optimizer: Optimizer
     step: tf.Variable
+    averaged: keras.Model | None = None
+    loss_scale: LossScale | None = None
     elapsed: float = 0.0
     origin_step: int = 0
     origin_epoch: int = 0
+
+    @property
+    def best_model(self) -> keras.Model:
+        """The network to validate, to save and to use: the averaged one where there is one."""
+        return self.model if self.averaged is None else self.averaged
+
+    @property
+    def scale(self) -> Any:
+        """What the loss is multiplied by before the gradients."""
+        return 1.0 if self.loss_scale is None else self.loss_scale.variables[0]
+
+    def variables(self) -> dict[str, Any]:
+        """By name, all that the file of ``best_model`` does not hold, the counters aside."""
+        named = dict(zip(self.optimizer.names, self.optimizer.variables, strict=True))
+        if self.loss_scale is not None:
+            named |= zip(self.loss_scale.names, self.loss_scale.variables, strict=True)
+        if self.averaged is not None:
+            named |= {f"weights/{weight.path}": weight.value for weight in self.model.weights}
+        return named
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,8 @@ def save_checkpoint(
         DataError: They cannot be written.
     """
     model_path = folder / (name + (".tlt" if key else ".keras"))
-    save_model(state.model, model_path, contract, key=key)
+    save_model(state.best_model, model_path, contract, key=key)
+    variables = state.variables()
     facts: dict[str, Any] = {
         "format": FORMAT,
         "step": int(state.step.numpy()),
@@ -93,12 +119,9 @@ def save_checkpoint(
         "steps_per_epoch": steps_per_epoch,
         "model": model_path.name,
         "sha256": digest(model_path),
-        "slots": [variable.name for variable in state.optimizer.variables],
+        "slots": list(variables),
     }
-    slots = {
-        f"slot{number:04d}": keras.ops.convert_to_numpy(variable)
-        for number, variable in enumerate(state.optimizer.variables)
-    }
+    slots = {f"slot{i:04d}": value.numpy() for i, value in enumerate(variables.values())}
     state_path = folder / (name + STATE_SUFFIX)
     with replacing(state_path) as temporary, temporary.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts)), **slots)
@@ -147,37 +170,55 @@ def is_whole(checkpoint: Checkpoint) -> bool:
     return path.is_file() and digest(path) == checkpoint.facts["sha256"]
 
 
-def restore_optimizer(state: TrainingState, checkpoint: Checkpoint) -> None:
-    """Take over the optimizer's slots, the step and the clock.
+def restore_state(state: TrainingState, checkpoint: Checkpoint, *, only_if_fits: bool) -> bool:
+    """Take over everything that the state file holds; whether it did.
+
+    Args:
+        state: Changed in place; ``restore_weights`` comes before.
+        checkpoint: A complete one.
+        only_if_fits: Take the step alone where network, optimizer or averaging differ.
 
     Raises:
-        ModelError: The slots do not fit the network or the optimizer.
+        ModelError: They differ, and ``only_if_fits`` is false.
     """
-    variables = state.optimizer.variables
+    variables = state.variables()
     with np.load(checkpoint.state) as file:
         slots = [file[f"slot{number:04d}"] for number in range(len(checkpoint.facts["slots"]))]
-    if [slot.shape for slot in slots] != [tuple(variable.shape) for variable in variables]:
+    shapes = [tuple(variable.shape) for variable in variables.values()]
+    fits = [slot.shape for slot in slots] == shapes
+    # Names of weights carry Keras's counters, kinds do not: v of Adam is no velocity.
+    kinds = [
+        [name.rpartition("/")[2] for name in x] for x in (checkpoint.facts["slots"], variables)
+    ]
+    fits = fits and kinds[0] == kinds[1]
+    if not fits and not only_if_fits:
         raise ModelError(
-            f"{checkpoint.state} was saved by another optimizer or network than the spec's; "
-            "train into another results folder, or put the spec back"
+            f"{checkpoint.state} was saved by another optimizer, precision or ema_decay than the "
+            "spec's; train into another results folder, or put the spec back"
         )
-    for variable, slot in zip(variables, slots, strict=True):
-        variable.assign(slot)
     state.step.assign(checkpoint.step)
+    if not fits:
+        return False
+    for variable, slot in zip(variables.values(), slots, strict=True):
+        variable.assign(slot)
     state.elapsed = float(checkpoint.facts["elapsed"])
     state.origin_step = int(checkpoint.facts["origin_step"])
     state.origin_epoch = int(checkpoint.facts["origin_epoch"])
+    return True
 
 
-def restore_weights(model: keras.Model, path: Path, *, key: str | None) -> None:
-    """Take over every weight of the model file at ``path``.
+def restore_weights(state: TrainingState, path: Path, *, key: str | None) -> None:
+    """Take over every weight of the model file at ``path``, for the averaged network too.
 
     Raises:
-        ModelError: Its weights do not fit ``model``.
+        ModelError: Its weights do not fit the network.
     """
     saved, _ = load_model(path, key=key)
+    weights = saved.get_weights()
     try:
-        model.set_weights(saved.get_weights())
+        for model in (state.model, state.averaged):
+            if model is not None:
+                model.set_weights(weights)
     except ValueError as error:
         raise ModelError(
             f"{path} holds another network than the spec's; "

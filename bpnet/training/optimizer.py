@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from bpnet.errors import SpecError
 from bpnet.spec.optimizer import AdamWOptimizer, WeightedMomentumOptimizer
@@ -19,8 +20,8 @@ LATER_STAGES = re.compile(r"stage([2-9]|\d\d+)\.|(paf_out|heatmap_out)$")
 
 def build_optimizer(
     spec: WeightedMomentumOptimizer | AdamWOptimizer, model: keras.Model, *, stagewise: bool
-) -> keras.optimizers.Optimizer:
-    """The spec's optimizer, with its slots built for ``model``.
+) -> "Optimizer":
+    """The spec's optimizer, with its slots for ``model``.
 
     Args:
         spec: Its section of the training spec.
@@ -30,17 +31,7 @@ def build_optimizer(
     Raises:
         SpecError: ``grad_weights_dict`` names a layer that the network lacks.
     """
-    factors = learning_factors(spec, model, stagewise=stagewise)
-    if isinstance(spec, WeightedMomentumOptimizer):
-        optimizer = Momentum(factors, momentum=spec.momentum, nesterov=spec.use_nesterov)
-    else:
-        decays = [
-            spec.weight_decay if variable.name == "kernel" else 0.0
-            for variable in model.trainable_variables
-        ]
-        optimizer = AdamW(factors, decays, beta_1=spec.beta_1, beta_2=spec.beta_2)
-    optimizer.build(model.trainable_variables)
-    return optimizer
+    return Optimizer(spec, model, factors=learning_factors(spec, model, stagewise=stagewise))
 
 
 def learning_factors(
@@ -82,50 +73,97 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-class Momentum(keras.optimizers.Optimizer):  # type: ignore[misc]
-    """TensorFlow 1's momentum, with factors: v = m * v + f * g; w = w - rate * v.
+class Optimizer:
+    """Moves weights in place; one kernel a weight, which TensorFlow has for every device.
 
-    Keras keeps the rate inside v (v = m * v - rate * g), which is another path whenever the rate
-    changes.
+    Attributes:
+        names: What each of ``variables`` is.
+        variables: The slots, in the order of the weights.
     """
 
-    def __init__(self, factors: list[float], *, momentum: float, nesterov: bool) -> None:
-        super().__init__(learning_rate=0.0, name="momentum")
-        self.factors = factors
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.velocities: list[keras.Variable] = []
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        """Make a velocity for each of the variables."""
-        if not self.built:
-            super().build(variables)
-            self.velocities = self.add_optimizer_variables(variables, "velocity")
-
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """Move one variable."""
-        index = self._get_variable_index(variable)
-        velocity = self.velocities[index]
-        gradient = self.factors[index] * gradient
-        self.assign(velocity, self.momentum * velocity + gradient)
-        step = gradient + self.momentum * velocity if self.nesterov else velocity
-        self.assign_sub(variable, learning_rate * step)
-
-
-class AdamW(keras.optimizers.Adam):  # type: ignore[misc]
-    """AdamW, with factors on the rate; only kernels decay."""
-
     def __init__(
-        self, factors: list[float], decays: list[float], *, beta_1: float, beta_2: float
+        self,
+        spec: WeightedMomentumOptimizer | AdamWOptimizer,
+        model: keras.Model,
+        *,
+        factors: list[float],
     ) -> None:
-        super().__init__(learning_rate=0.0, beta_1=beta_1, beta_2=beta_2, name="adamw")
+        """Slots of zeros for the trainable weights of ``model``, a factor each."""
+        self.spec = spec
         self.factors = factors
-        self.decays = decays
+        self.kernels = [weight.name == "kernel" for weight in model.trainable_variables]
+        kinds = ("mean", "square") if isinstance(spec, AdamWOptimizer) else ("velocity",)
+        self.slots_each = len(kinds)
+        self.names = [f"{w.path}/{kind}" for w in model.trainable_variables for kind in kinds]
+        self.variables = [
+            tf.Variable(tf.zeros(weight.shape), trainable=False)
+            for weight in model.trainable_variables
+            for _ in kinds
+        ]
 
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """Move one variable."""
-        index = self._get_variable_index(variable)
-        rate = self.factors[index] * learning_rate
-        if self.decays[index]:
-            self.assign_sub(variable, rate * self.decays[index] * variable)
-        super().update_step(gradient, variable, rate)
+    def move(
+        self, weights: list[Any], slots: list[Any], gradients: list[Any], *, rate: Any, step: Any
+    ) -> None:
+        """Move ``weights``, one device's variables, by their gradients.
+
+        Args:
+            weights: The trainable weights.
+            slots: The same device's copies of ``variables``.
+            gradients: Summed over all devices.
+            rate: Learning rate, a float32 tensor.
+            step: Steps before this one, an int64 tensor.
+        """
+        for number, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            own = slots[number * self.slots_each : (number + 1) * self.slots_each]
+            if isinstance(self.spec, AdamWOptimizer):
+                self._adamw(number, weight, own, gradient, rate=rate, step=step)
+            else:
+                self._momentum(number, weight, own[0], gradient, rate=rate)
+
+    def _momentum(
+        self, number: int, weight: Any, velocity: Any, gradient: Any, *, rate: Any
+    ) -> None:
+        """TensorFlow 1's momentum, with the factor f: v = m * v + f * g; w = w - rate * v.
+
+        Keras keeps the rate inside v (v = m * v - rate * g), which is another path whenever the
+        rate changes.
+        """
+        assert isinstance(self.spec, WeightedMomentumOptimizer)
+        factor = self.factors[number]
+        tf.raw_ops.ResourceApplyMomentum(
+            var=weight.handle,
+            accum=velocity.handle,
+            lr=rate,
+            grad=gradient if factor == 1.0 else factor * gradient,
+            momentum=tf.constant(self.spec.momentum),
+            use_nesterov=self.spec.use_nesterov,
+        )
+
+    def _adamw(
+        self, number: int, weight: Any, slots: list[Any], gradient: Any, *, rate: Any, step: Any
+    ) -> None:
+        """Adam, with the factor on the rate; only kernels decay."""
+        assert isinstance(self.spec, AdamWOptimizer)
+        own_rate = self.factors[number] * rate
+        if self.spec.weight_decay and self.kernels[number]:
+            decay = own_rate * self.spec.weight_decay
+            pull_towards(weight, tf.zeros_like(weight), by=decay)
+        beta_1, beta_2 = tf.constant(self.spec.beta_1), tf.constant(self.spec.beta_2)
+        count = tf.cast(step + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=weight.handle,
+            m=slots[0].handle,
+            v=slots[1].handle,
+            beta1_power=tf.pow(beta_1, count),
+            beta2_power=tf.pow(beta_2, count),
+            lr=own_rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.constant(1e-7),
+            grad=gradient,
+        )
+
+
+def pull_towards(variable: Any, goal: Any, *, by: Any) -> None:
+    """Move one device's ``variable`` by a part of its way to ``goal``."""
+    tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=by, delta=variable - goal)

@@ -1,10 +1,13 @@
 """How long a training is, and how far it has come."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet.errors import DataError
 from bpnet.spec.dataloader import DatasetConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,29 @@ def find_records(config: DatasetConfig) -> list[Path]:
     Raises:
         DataError: An entry matches no file.
     """
-    folder = Path(config.train_records_folder_path)
+    return _find("train", Path(config.train_records_folder_path), config.train_records_path)
+
+
+def find_validation_records(config: DatasetConfig) -> list[Path]:
+    """The validation record files; none, and a warning, where there are none.
+
+    They are optional: TAO's specs name files that its users never made.
+    """
+    folder = Path(config.val_records_folder_path or config.train_records_folder_path)
+    if not config.val_records_path:
+        logger.warning("val_records_path names no record file: no validation loss")
+        return []
+    try:
+        return _find("val", folder, config.val_records_path)
+    except DataError as error:
+        logger.warning("no validation loss: %s", error)
+        return []
+
+
+def _find(kind: str, folder: Path, entries: list[str]) -> list[Path]:
+    """The files that the entries of ``<kind>_records_path`` mean."""
     records: list[Path] = []
-    for entry in config.train_records_path:
+    for entry in entries:
         pattern = Path(entry)
         if pattern.is_absolute():
             root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
@@ -61,10 +84,10 @@ def find_records(config: DatasetConfig) -> list[Path]:
         files = sorted(path for path in root.glob(str(pattern)) if path.is_file())
         if not files:
             raise DataError(
-                f"train_records_path: no file matches {folder / entry}; "
+                f"{kind}_records_path: no file matches {folder / entry}; "
                 "`bpnet dataset_convert` writes the records"
             )
         records += [path for path in files if path not in records]
     if not records:
-        raise DataError("train_records_path is empty; name at least one record file")
+        raise DataError(f"{kind}_records_path is empty; name at least one record file")
     return records

@@ -3,6 +3,7 @@
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,8 @@ from bpnet.model.graph import with_precision
 logger = logging.getLogger(__name__)
 
 FLOAT32 = "float32"
+FIRST_SCALE, GREATEST_SCALE = 2.0**15, 2.0**24
+GROWTH_STEPS = 2000  # good steps before the loss scale doubles
 
 
 def choose_precision(*, use_amp: bool) -> str:
@@ -48,12 +51,26 @@ def precision_of(model: keras.Model) -> str:
     return next(iter(policies - {FLOAT32}), FLOAT32)
 
 
-def with_loss_scale(
-    optimizer: keras.optimizers.Optimizer, model: keras.Model
-) -> keras.optimizers.Optimizer:
-    """``optimizer``, for float16 with a loss scale that keeps small gradients above zero."""
-    if precision_of(model) != "mixed_float16":
-        return optimizer
-    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
-    scaled.build(model.trainable_variables)
-    return scaled
+class LossScale:
+    """A factor on the loss that keeps small float16 gradients above zero, as high as it can be.
+
+    Attributes:
+        names: What each of ``variables`` is.
+        variables: The factor, and the steps since it last changed.
+    """
+
+    def __init__(self) -> None:
+        self.names = ["loss_scale", "loss_scale_steps"]
+        self.variables = [
+            tf.Variable(FIRST_SCALE, trainable=False),
+            tf.Variable(0, dtype=tf.int64, trainable=False),
+        ]
+
+    @staticmethod
+    def adapt(variables: list[Any], *, finite: Any) -> None:
+        """Halve one device's factor after gradients that overflowed, double it after many good."""
+        scale, steps = variables
+        grown = steps + 1 >= GROWTH_STEPS
+        higher = tf.where(grown, tf.minimum(scale * 2.0, GREATEST_SCALE), scale)
+        scale.assign(tf.where(finite, higher, tf.maximum(scale / 2.0, 1.0)))
+        steps.assign(tf.where(finite & ~grown, steps + 1, tf.zeros_like(steps)))

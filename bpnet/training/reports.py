@@ -5,8 +5,10 @@ import logging
 import math
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from bpnet.files import replacing
 
@@ -18,6 +20,9 @@ Row = dict[str, float]
 SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
 )
+IMAGE = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images")
+)
 
 
 class Reports:
@@ -27,17 +32,35 @@ class Reports:
         rows: One an epoch, in order.
     """
 
-    def __init__(self, folder: Path, *, step: int) -> None:
-        """Go on from the rows of an earlier run up to ``step``, if there are any."""
+    def __init__(self, folder: Path, *, step: int, writes: bool = True) -> None:
+        """Go on from the rows of an earlier run up to ``step``, if there are any.
+
+        Args:
+            folder: Of everything that is written.
+            step: Steps done.
+            writes: Whether anything is to be written: of several machines one does.
+        """
         self.folder = folder
+        self.writes = writes
         self.rows = [row for row in read_rows(folder / "results.csv") if row["step"] <= step]
-        self.events = tf.summary.create_file_writer(str(folder / "events"))
+        if writes:
+            self.events = tf.summary.create_file_writer(str(folder / "events"))
+        else:
+            self.events = tf.summary.create_noop_writer()
 
     def write_scalars(self, step: int, values: dict[str, float]) -> None:
         """Put ``values`` at ``step`` into the TensorBoard events."""
         with self.events.as_default(step=step):
             for name, value in values.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=SCALAR)
+
+    def write_image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Put an image (H, W, 3) at ``step`` into the TensorBoard events."""
+        height, width = image.shape[:2]
+        png = tf.io.encode_png(image).numpy()
+        data = tf.constant([str(width).encode(), str(height).encode(), png])
+        with self.events.as_default(step=step):
+            tf.summary.write(name, data, metadata=IMAGE)
 
     def write_row(self, row: Row) -> None:
         """Add an epoch's row, in place of one of the same epoch."""
@@ -52,7 +75,7 @@ class Reports:
 
     def draw_curves(self) -> None:
         """Write ``curves.png``: the losses, and the validations where there are any."""
-        if self.rows:
+        if self.rows and self.writes:
             figure = draw_curves(self.rows)
             with replacing(self.folder / "curves.png") as temporary:
                 figure.savefig(temporary, dpi=120)

@@ -8,12 +8,19 @@ import math
 
 from bpnet.spec.optimizer import (
     BpNetExponentialDecayLRSchedule,
+    CosineLearningRateSchedule,
     SoftstartAnnealingLearningRateSchedule,
+)
+
+Schedule = (
+    SoftstartAnnealingLearningRateSchedule
+    | BpNetExponentialDecayLRSchedule
+    | CosineLearningRateSchedule
 )
 
 
 def learning_rate(
-    schedule: SoftstartAnnealingLearningRateSchedule | BpNetExponentialDecayLRSchedule,
+    schedule: Schedule,
     *,
     progress: float,
     epochs: int,
@@ -26,6 +33,13 @@ def learning_rate(
             least=schedule.min_learning_rate,
             soft_start=schedule.soft_start,
             annealing=schedule.annealing,
+        )
+    if isinstance(schedule, CosineLearningRateSchedule):
+        return cosine(
+            progress,
+            base=schedule.base_learning_rate,
+            least=schedule.min_learning_rate,
+            warm_up=schedule.warm_up,
         )
     return exponential_decay(
         progress * epochs,
@@ -58,6 +72,22 @@ def softstart_annealing(
     if least <= 0.0 or base <= 0.0:
         return least + height * (base - least)
     return math.exp(math.log(least) + height * (math.log(base) - math.log(least)))
+
+
+def cosine(progress: float, *, base: float, least: float, warm_up: float) -> float:
+    """Up from 0 to ``base`` in a straight line, then down to ``least`` by half a cosine.
+
+    Args:
+        progress: Part of the training done, 0..1.
+        base: Greatest rate.
+        least: Rate at the end.
+        warm_up: Progress at which the rise ends; 0: no rise.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warm_up:
+        return base * progress / warm_up
+    fallen = (progress - warm_up) / (1.0 - warm_up) if warm_up < 1.0 else 0.0
+    return least + (base - least) * 0.5 * (1.0 + math.cos(math.pi * fallen))
 
 
 def exponential_decay(

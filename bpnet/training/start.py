@@ -10,8 +10,10 @@ import tensorflow as tf
 from bpnet.errors import ModelError, SpecError
 from bpnet.files import HDF5_SUFFIXES
 from bpnet.model.files import find_model, load_model
-from bpnet.model.graph import without_wrapper
+from bpnet.model.graph import copy_network, without_wrapper
 from bpnet.model.network import build_network
+from bpnet.model.outputs import stages_of
+from bpnet.model.pretrained import load_backbone_weights
 from bpnet.model.weights import copy_weights_by_name, load_weights_by_name
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.train import BpNetTrainer
@@ -20,11 +22,12 @@ from bpnet.training.checkpoints import (
     TrainingState,
     checkpoint_of,
     newest_checkpoint,
-    restore_optimizer,
+    restore_state,
     restore_weights,
 )
+from bpnet.training.devices import Devices
 from bpnet.training.optimizer import build_optimizer, leaf_layers
-from bpnet.training.precision import in_precision, with_loss_scale
+from bpnet.training.precision import LossScale, in_precision
 
 logger = logging.getLogger(__name__)
 
@@ -77,33 +80,37 @@ def start_state(
     skeleton: Skeleton,
     steps_per_epoch: int,
     precision: str,
+    devices: Devices,
     key: str | None,
 ) -> TrainingState:
     """Network, optimizer and counters as the training's first step needs them."""
-    model = build_or_load(spec, start.model, skeleton=skeleton, key=key)
-    weights = spec.pretrained_weights or spec.model.weights_path
-    if spec.pretrained_weights and spec.model.weights_path:
-        logger.warning("model.weights_path has no effect: pretrained_weights comes before it")
-    if weights and not start.model and not spec.load_graph:
-        take_weights(model, Path(weights), key=key)
-    model = in_precision(model, precision)
-    optimizer = build_optimizer(spec.optimizer, model, stagewise=spec.use_stagewise_lr_multipliers)
-    optimizer = with_loss_scale(optimizer, model)
-    state = TrainingState(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
+    with devices.strategy.scope():
+        model = build_or_load(spec, start.model, skeleton=skeleton, key=key)
+        model = in_precision(model, precision)
+        state = TrainingState(
+            model,
+            build_optimizer(spec.optimizer, model, stagewise=spec.use_stagewise_lr_multipliers),
+            tf.Variable(0, dtype=tf.int64, trainable=False),
+            averaged=copy_network(model) if spec.ema_decay else None,
+            loss_scale=LossScale() if precision == "mixed_float16" else None,
+        )
     if start.model is None:
+        _take_first_weights(state.model, spec, key=key)
+        if state.averaged is not None:
+            state.averaged.set_weights(state.model.get_weights())
         return state
-    restore_weights(model, start.model, key=key)
-    if start.state is not None:
-        restore_optimizer(state, start.state)
+    restore_weights(state, start.model, key=key)
     if start.resumed:
+        assert start.state is not None
+        restore_state(state, start.state, only_if_fits=False)
         logger.info("Going on from %s, step %d", start.model, int(state.step.numpy()))
         _keep_place(state, start, steps_per_epoch)
         return state
     epoch = spec.finetuning_config.ckpt_epoch_num
-    if start.state is None:
+    if start.state is None or not restore_state(state, start.state, only_if_fits=True):
+        why = "no state stands beside it" if start.state is None else "its state does not fit"
         logger.warning(
-            "no state stands beside %s: its weights are taken, the optimizer starts afresh",
-            start.model,
+            "%s: %s: its weights are taken, the optimizer starts afresh", start.model, why
         )
         state.step.assign(epoch * steps_per_epoch)
     state.elapsed = 0.0
@@ -111,6 +118,24 @@ def start_state(
     state.origin_epoch = epoch
     logger.info("Finetuning %s from step %d, epoch %d", start.model, state.origin_step, epoch)
     return state
+
+
+def _take_first_weights(model: keras.Model, spec: BpNetTrainer, *, key: str | None) -> None:
+    """Weights of other models that the spec names, for a training that begins.
+
+    Raises:
+        ModelError: One of them cannot be used.
+    """
+    if spec.pretrained_weights and spec.model.weights_path:
+        logger.warning("model.weights_path has no effect: pretrained_weights comes before it")
+    if spec.load_graph:
+        return
+    backbone = spec.model.backbone_attributes
+    if backbone.weights:
+        load_backbone_weights(model, backbone, spec.dataloader.normalization_params)
+    weights = spec.pretrained_weights or spec.model.weights_path
+    if weights:
+        take_weights(model, Path(weights), key=key)
 
 
 def _keep_place(state: TrainingState, start: Start, steps_per_epoch: int) -> None:
@@ -181,8 +206,9 @@ def _load_graph(path: Path, *, skeleton: Skeleton, key: str | None, warn: bool) 
     model, _ = load_model(path, key=key)
     model = without_wrapper(model)
     channels = [output.shape[-1] for output in model.outputs]
-    half = len(channels) // 2
-    expected = [skeleton.heatmap_channels] * half + [skeleton.paf_channels] * half
+    stages = stages_of(model)
+    expected = [skeleton.heatmap_channels] * len(stages.heatmaps)
+    expected += [skeleton.paf_channels] * len(stages.pafs)
     if channels != expected or not channels:
         raise ModelError(
             f"{path}: its outputs have {channels} channels, but the skeleton {skeleton.name} "
