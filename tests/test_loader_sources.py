@@ -17,7 +17,7 @@ from small_training import (
     write_image,
 )
 
-from bpnet.data.pipeline import iterate, make_batches
+from bpnet.data.pipeline import iterate, make_batches, steps_per_epoch
 from bpnet.data.records import write_records
 from bpnet.data.skipped import SkippedImages
 from bpnet.errors import DataError
@@ -157,6 +157,32 @@ def test_a_damaged_record_is_skipped(tmp_path):
     assert list(skipped.reasons) == ["record 0"]
 
 
+def test_a_record_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
+    records = grey_images(tmp_path, 3)
+    path = tmp_path / "train.tfrecord"
+    write_records(path, records)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="is cut short: the record at byte"):
+        steps_per_epoch([path], 1)
+    skipped = SkippedImages()
+    assert steps_per_epoch([path, tmp_path / "no.tfrecord"], 1, skipped) == 2
+    assert steps_per_epoch([path], 1, skipped) == 2
+    assert sorted(skipped.reasons) == [str(tmp_path / "no.tfrecord"), str(path)]
+    assert set(skipped.times.values()) == {1}
+    batches = make_batches(
+        loader_of(tmp_path),
+        skeleton=SKELETON,
+        datasets={"coco": COCO},
+        records=[path],
+        seed=1,
+        batch_size=2,
+        steps=1,
+        skipped=skipped,
+    )
+    names = {Path(name.decode()).name for name in next(iterate(batches))["paths"].numpy()}
+    assert names == {"0.jpg", "1.jpg"}
+
+
 def test_what_was_skipped_is_listed_once_with_counts(caplog):
     skipped = SkippedImages()
     with caplog.at_level(logging.WARNING):
@@ -168,7 +194,7 @@ def test_what_was_skipped_is_listed_once_with_counts(caplog):
         skipped.report()
     assert met == ["skipped: b.jpg is damaged", "skipped: a.jpg is damaged"]
     assert caplog.messages[2:] == [
-        "2 images or records were skipped, 3 times in all:",
+        "2 images or record files were skipped, 3 times in all:",
         "  a.jpg is damaged (1 times)",
         "  b.jpg is damaged (2 times)",
     ]

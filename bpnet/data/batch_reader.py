@@ -80,7 +80,7 @@ class BatchReader:
         self._readers = {
             name: KeypointReader.build(skeleton, spec) for name, spec in datasets.items()
         }
-        self._index = RecordIndex(records)
+        self._index = RecordIndex(records, skipped=skipped)
         if len(self._index) == 0:
             raise DataError(
                 f"there is no record in {', '.join(map(str, records)) or 'no files'}; "

@@ -135,10 +135,12 @@ def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-def steps_per_epoch(records: Sequence[Path], batch_size: int) -> int:
-    """Whole batches of an epoch, at least one; ``batch_size`` counts all processes' images.
+def steps_per_epoch(
+    records: Sequence[Path], batch_size: int, skipped: SkippedImages | None = None
+) -> int:
+    """Whole batches of an epoch, at least one; arguments as ``make_batches``.
 
     Raises:
         DataError: A record file is missing or damaged.
     """
-    return max(1, len(RecordIndex(records)) // batch_size)
+    return max(1, len(RecordIndex(records, skipped=skipped)) // batch_size)

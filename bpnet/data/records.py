@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bpnet.data.coco import CocoImage
+from bpnet.data.skipped import SkippedImages
 from bpnet.data.storage import address, remote_errors, replacing
 from bpnet.data.tfrecord import find_records, read_data
 from bpnet.errors import DataError
@@ -188,14 +189,19 @@ def write_records(path: Path, records: Iterable[PoseRecord]) -> int:
 class RecordIndex:
     """Where each record of some TFRecord files stands, so that any of them can be read."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], *, skipped: SkippedImages | None = None) -> None:
         """Scan the files once, without reading the records' data.
+
+        Args:
+            paths: The files.
+            skipped: Takes those that are damaged, whose records up to there are used; None to end
+                with the error.
 
         Raises:
             DataError: A file is missing, is cut short or is not a TFRecord file.
         """
         self.paths = tuple(paths)
-        spans = [find_records(path) for path in self.paths]
+        spans = [find_records(path, skipped=skipped) for path in self.paths]
         self._starts = np.cumsum([0, *(len(one) for one in spans)])  # first record of each file
         self._spans = np.concatenate([np.zeros((0, 2), np.int64), *spans])  # (records, 2)
 

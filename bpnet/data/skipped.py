@@ -41,6 +41,11 @@ class SkippedImages:
         if first:
             logger.warning("skipped: %s", reason)
 
+    def add_once(self, name: str, reason: str) -> None:
+        """As ``add``, for what is met again only because it is looked at again."""
+        if name not in self.reasons:
+            self.add(name, reason)
+
     def report(self) -> None:
         """Log what was skipped, if anything; sorted, the first few by name."""
         with self._lock:
@@ -48,7 +53,9 @@ class SkippedImages:
         if not reasons:
             return
         logger.warning(
-            "%d images or records were skipped, %d times in all:", len(reasons), sum(times.values())
+            "%d images or record files were skipped, %d times in all:",
+            len(reasons),
+            sum(times.values()),
         )
         for name in sorted(reasons)[:LISTED]:
             logger.warning("  %s (%d times)", reasons[name], times[name])

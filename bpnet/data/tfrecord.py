@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet.data.skipped import SkippedImages
 from bpnet.data.storage import address, open_binary, remote_errors, size_of
 from bpnet.errors import DataError
 
@@ -18,32 +19,30 @@ FOOTER_SIZE = 4  # bytes after it: the data's checksum
 CASTAGNOLI = 0x82F63B78  # CRC-32C's polynomial, reversed
 
 
-def find_records(path: Path) -> NDArray[np.int64]:
+def find_records(path: Path, *, skipped: SkippedImages | None = None) -> NDArray[np.int64]:
     """Offset and length (records, 2) of each record's data, bytes.
+
+    Args:
+        path: The file.
+        skipped: Takes a file that is missing, cut short or damaged, whose records up to there are
+            found; None to end with the error.
 
     Raises:
         DataError: The file is missing, is cut short or is not a TFRecord file.
     """
-    spans = []
+    spans: list[tuple[int, int]] = []
     try:
         with remote_errors(path):
-            size = size_of(path)
-            with open_binary(path) as file:
-                offset = 0
-                while offset < size:
-                    length = _read_length(file, path, offset)
-                    end = offset + HEADER_SIZE + length + FOOTER_SIZE
-                    if end > size:
-                        raise DataError(
-                            f"{path} is cut short: the record at byte {offset} goes on to byte "
-                            f"{end}, the file ends at {size}; convert the dataset again"
-                        )
-                    spans.append((offset + HEADER_SIZE, length))
-                    offset = end
+            _find_spans(path, spans)
     except OSError as error:
-        raise DataError(
-            f"the record file {address(path)} cannot be read: {error.strerror}"
-        ) from error
+        fault = DataError(f"the record file {address(path)} cannot be read: {error.strerror}")
+        if skipped is None:
+            raise fault from error
+        skipped.add_once(address(path), str(fault))
+    except DataError as error:
+        if skipped is None:
+            raise
+        skipped.add_once(address(path), str(error))
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
@@ -61,6 +60,23 @@ def read_data(path: Path, offset: int, length: int) -> bytes:
         raise DataError(
             f"the record file {address(path)} cannot be read: {error.strerror}"
         ) from error
+
+
+def _find_spans(path: Path, spans: list[tuple[int, int]]) -> None:
+    """Append offset and length of each record's data, bytes."""
+    size = size_of(path)
+    with open_binary(path) as file:
+        offset = 0
+        while offset < size:
+            length = _read_length(file, path, offset)
+            end = offset + HEADER_SIZE + length + FOOTER_SIZE
+            if end > size:
+                raise DataError(
+                    f"{path} is cut short: the record at byte {offset} goes on to byte "
+                    f"{end}, the file ends at {size}; convert the dataset again"
+                )
+            spans.append((offset + HEADER_SIZE, length))
+            offset = end
 
 
 def _read_length(file: IO[bytes], path: Path, offset: int) -> int:
