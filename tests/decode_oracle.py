@@ -112,7 +112,7 @@ def score_limb(
     if length / scale < settings.short_limb:
         return max(score, settings.short_limb_score)
     longest = settings.length_limit * (paf.shape[0] if height is None else height)
-    return max(score + min(longest / length - 1, 0), 0.0)
+    return max(score * min(longest / length, 1), 0.0)
 
 
 def draw_maps(

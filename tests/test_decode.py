@@ -1,8 +1,14 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from decode_oracle import draw_maps, skeleton_of
 
-from bpnet.decode import Decoder, DecoderSettings
+from bpnet.decode import Decoder, DecoderSettings, _native
 from bpnet.pose.maps import PoseMaps
 from bpnet.pose.persons import PersonKeypoints
 
@@ -175,10 +181,51 @@ def test_maps_of_another_skeleton_are_refused_with_both_shapes() -> None:
         decoder(PoseMaps(heatmaps, pafs, 8, 0))
 
 
+def test_the_defaults_are_those_of_the_core() -> None:
+    core, python = _native.Settings(), DecoderSettings()
+    names = {name for name in dir(core) if not name.startswith("_")} - {"fault"}
+
+    assert names == {field.name for field in dataclasses.fields(python)}
+    for name in names:
+        assert getattr(core, name) == np.float32(getattr(python, name)), name
+
+
+FORK = """
+import os, signal, numpy as np
+from decode_oracle import draw_maps, skeleton_of
+from bpnet.decode import Decoder
+person = np.array([[60.0, 40.0], [63.5, 90.2]])
+batch = [draw_maps([person], [(0, 1)], (256, 256))] * 8
+decoder = Decoder(skeleton_of(2, [(0, 1)]))
+before = decoder.decode_batch(batch, threads=3)
+if (child := os.fork()) == 0:
+    signal.alarm(20)
+    after = decoder.decode_batch(batch, threads=3)
+    del decoder
+    os._exit(0 if len(after) == len(before) == 8 and len(after[0]) == 1 else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_decodes_with_threads_of_its_own() -> None:
+    tests = str(Path(__file__).parent)
+    paths = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+
+    result = subprocess.run([sys.executable, "-c", FORK], env=environment, check=False)
+
+    assert result.returncode == 0
+
+
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="refine"):
         DecoderSettings(refine=3)
     with pytest.raises(ValueError, match="max_samples"):
         DecoderSettings(min_samples=12)
+    with pytest.raises(ValueError, match=r"max_peaks: 1\.5 is of another kind"):
+        DecoderSettings(max_peaks=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="finite"):
+        DecoderSettings(paf_threshold=float("nan"))
     with pytest.raises(ValueError, match="two different keypoints"):
         Decoder(skeleton_of(2, [(1, 1)]))

@@ -86,6 +86,8 @@ def test_the_strongest_peaks_are_kept() -> None:
     found = decode_copies(heatmap, max_peaks=3)
 
     np.testing.assert_allclose(np.sort(found.score[:, 0]), np.linspace(0.2, 0.9, 10)[-3:])
+    assert found.dropped_peaks == 2 * 7  # of both channels
+    assert decode_copies(heatmap, max_peaks=10).dropped_peaks == 0
 
 
 def test_doubled_heatmaps_have_the_peaks_of_an_opencv_resize() -> None:
@@ -119,6 +121,16 @@ def test_limbs_score_as_the_oracle_says() -> None:
             found += 1
             np.testing.assert_allclose(people.person_score, [expected], atol=1e-5)
     assert 20 < found < 150  # both outcomes were met
+
+
+def test_a_limb_as_long_as_the_input_is_still_one() -> None:
+    paf = np.zeros((40, 9, 2), np.float32)
+    paf[..., 1] = 0.4  # of a network that is none too certain
+
+    short, long = decode_pair(paf, (4, 5), (4, 20)), decode_pair(paf, (4, 0), (4, 39))
+
+    np.testing.assert_allclose(short.person_score, [0.4], atol=1e-6)
+    np.testing.assert_allclose(long.person_score, [0.4 * 20 / 39], atol=1e-6)
 
 
 def test_a_limb_against_its_field_is_none() -> None:

@@ -31,7 +31,8 @@ class DecoderSettings:
         short_limb: A limb shorter than this, in heatmap cells, has no direction to speak of and
             scores at least ``short_limb_score``.
         short_limb_score: See ``short_limb``.
-        length_limit: Limbs longer than this share of the input's height lose score.
+        length_limit: A limb longer than this share of the input's height scores as much less as it
+            is longer; it is still a limb.
         paf_cell_corners: The network was trained with PAFs on cell corners (TAO's networks).
         min_keypoints: People with fewer keypoints are dropped; a person has 2 at least.
         min_mean_score: People are dropped whose keypoint and limb scores, summed and divided by
@@ -134,5 +135,5 @@ def _to_native(settings: DecoderSettings) -> _native.Settings:
         try:
             setattr(native, field.name, value)
         except (TypeError, OverflowError) as error:
-            raise ValueError(f"{field.name}: {value!r} is no {field.type} of 32 bits") from error
+            raise ValueError(f"{field.name}: {value!r} is of another kind or too large") from error
     return native

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 MapsTuple: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], float, float]
 """Heatmaps (H, W, K+1), pafs (H', W', 2L), their strides in input pixels."""
 
-PersonsTuple: TypeAlias = tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int
-]
+PersonsTuple: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int]
 """xy (P, K, 2) in input pixels, score (P, K), person_score (P,), dropped peaks."""
 
 class Settings:

@@ -53,7 +53,7 @@ typedef struct bpnet_pose_settings {
     int max_samples;         /* most samples of a limb */
     float short_limb;        /* heatmap cells; a shorter limb scores short_limb_score at least */
     float short_limb_score;
-    float length_limit;   /* limbs longer than this share of the input's height lose score */
+    float length_limit;   /* limbs longer than this share of the input's height score less */
     int paf_cell_corners; /* not 0: the network was trained with PAFs on cell corners (TAO's) */
     int min_keypoints;    /* people with fewer keypoints are dropped */
     float min_mean_score; /* people of a lower mean score are dropped */

@@ -36,7 +36,7 @@ struct Field {
 struct PafGrid {
     float scale;
     float shift;
-    float longest;  // PAF cells; longer limbs lose score
+    float longest;  // PAF cells; longer limbs score less, in proportion
 };
 
 // How a field is sampled between two of its points.

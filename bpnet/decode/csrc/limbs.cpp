@@ -171,7 +171,7 @@ class LimbSearch {
         const float score = lanes_.allowed[i] < 0 ? -1 : mean;
         // The direction of so short a limb says nothing.
         if (lanes_.is_short[i] != 0) return std::max(score, settings_.short_limb_score);
-        return score + std::min(grid_.longest / lanes_.length[i] - 1, 0.0F);
+        return score * std::min(grid_.longest / lanes_.length[i], 1.0F);
     }
 
     Field field_;
