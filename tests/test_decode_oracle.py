@@ -191,3 +191,13 @@ def test_min_mean_score_is_limbs_and_keypoints_over_keypoints() -> None:
     for limit, kept in ((1.125, 1), (1.126, 0)):
         settings = DecoderSettings(length_limit=99.0, min_mean_score=limit)
         assert len(Decoder(skeleton, settings)(maps)) == kept
+
+
+def test_cell_share_drops_cells_far_below_the_threshold() -> None:
+    skeleton = skeleton_of(2, [(0, 1)])
+    heatmaps = np.zeros((5, 6, 3), np.float32)
+    heatmaps[2, 1:5, :2] = np.array([[0.03, 0.09, 0.09, 0.03]]).T  # their top is above 0.1
+    maps = PoseMaps(heatmaps, np.zeros((5, 6, 2), np.float32), 8, 8)
+
+    for share, kept in ((0.8, 1), (0.95, 0)):
+        assert len(Decoder(skeleton, DecoderSettings(cell_share=share))(maps)) == kept
