@@ -145,19 +145,19 @@ class Predictor:
             for found, image in zip(people, prepared, strict=True)
         ]
         self.seconds.decode += time.perf_counter() - started
-        self._count_dropped(max((found.dropped_peaks for found in people), default=0))
+        self._count_dropped(sum(found.dropped_peaks for found in people))
         return moved
 
-    def _count_dropped(self, most: int) -> None:
-        """Says once that people may be missing; ``most`` is of one image."""
-        if most > 0 and self.dropped_peaks == 0:
+    def _count_dropped(self, dropped: int) -> None:
+        """Says once that people may be missing."""
+        if dropped > 0 and self.dropped_peaks == 0:
             logger.warning(
-                "an image has %s more candidates for keypoints than the decoder considers (%s of "
-                "a kind, the strongest), so people may be missing; said once",
-                most,
+                "%s candidates for keypoints were left out, so people may be missing: an image has "
+                "more than the decoder considers (the strongest %s of a kind); said once",
+                dropped,
                 self.decoder.settings.max_peaks,
             )
-        self.dropped_peaks += most
+        self.dropped_peaks += dropped
 
     def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[PoseMaps]:
         """The network's maps of (H, W, 3) images, those of equal size together."""
