@@ -23,8 +23,6 @@ from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
 from bpnet.spec.dataset import DatasetSpec
 
-ALIGNMENT = 64  # bytes; TensorFlow copies arrays that begin elsewhere
-
 Arrays = tuple[
     NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bytes_]
 ]  # images, masks, keypoints, paths
@@ -96,16 +94,17 @@ class BatchReader:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, "bpnet-loader")
 
-    def read(self, first: int, count: int) -> Arrays:
-        """Images, masks, keypoints and paths of ``count`` training images.
+    def read(self, first: int, images: NDArray[np.uint8]) -> Arrays:
+        """Images, masks, keypoints and paths of N training images.
 
         Args:
             first: Position of the first, counted from the first image of the first epoch.
-            count: How many, N.
+            images: (N, H, W, 3), written to and returned.
 
         Raises:
             DataError: An image, mask or record cannot be used; the sentence names it.
         """
+        count = len(images)
         parsed = [self._parse(position) for position in range(first, first + count)]
         records = [self._blank if record is None else record for record in parsed]
         sizes = np.array([(one.height, one.width) for one in records], np.float64)
@@ -123,7 +122,7 @@ class BatchReader:
             records=records,
             crops=find_crops(views.matrices, image_sizes=sizes, network_size=self.network_size),
             colours=None if params is None or draws is None else sample_colours(params, draws),
-            images=_aligned((count, *self.network_size, 3)),
+            images=images,
             masks=np.full((count, *self._map_size), VALID, np.float32),
         )
         keypoints = move_keypoints(self._keypoints(records), views, self._mirror)
@@ -260,11 +259,3 @@ def _blank_record(dataset: str, size: tuple[int, int]) -> PoseRecord:
         person_idx=-1,
         num_other_people=0,
     )
-
-
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An array of unknown content that TensorFlow takes without copying it."""
-    size = int(np.prod(shape))
-    spare = np.empty(size + ALIGNMENT, np.uint8)
-    begin = -spare.ctypes.data % ALIGNMENT
-    return spare[begin : begin + size].reshape(shape)

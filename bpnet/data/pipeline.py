@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from bpnet.data.batch_memory import BatchMemory
 from bpnet.data.batch_reader import BatchReader
 from bpnet.data.records import RecordIndex
 from bpnet.data.skipped import SkippedImages
@@ -91,8 +92,10 @@ def make_batches(
         skipped=skipped,
     )
 
+    memory = BatchMemory((part, *source.network_size, 3))
+
     def read(step: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        return source.read(int(step) * batch_size + shard * part, part)
+        return source.read(int(step) * batch_size + shard * part, memory.take())
 
     def to_batch(step: tf.Tensor) -> Batch:
         kinds = (tf.uint8, tf.float32, tf.float32, tf.string)
