@@ -17,6 +17,8 @@ from small_training import (
     write_image,
 )
 
+from bpnet.data.coco import Annotation, CocoImage
+from bpnet.data.masks import store_mask
 from bpnet.data.pipeline import iterate, make_batches, steps_per_epoch
 from bpnet.data.records import write_records
 from bpnet.data.skipped import SkippedImages
@@ -90,6 +92,38 @@ def test_an_image_without_people_has_no_keypoints(tmp_path):
     assert batch["keypoints"].shape == (2, 1, 4, 3)
     assert not batch["keypoints"].any()
     assert (batch["masks"] == 1).all()
+
+
+def test_an_image_is_shown_as_it_is_stored_whatever_its_exif_orientation(tmp_path):
+    records = grey_images(tmp_path, 1)
+    plain = batches_of(tmp_path, records)
+    data = (tmp_path / "0.jpg").read_bytes()
+    quarter_turn = bytes.fromhex("4d4d002a00000008 0001 0112 0003 00000001 00060000 00000000")
+    segment = b"Exif\0\0" + quarter_turn
+    header = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big")
+    (tmp_path / "0.jpg").write_bytes(data[:2] + header + segment + data[2:])
+    assert equal(batches_of(tmp_path, records), plain)
+
+
+def test_a_crowd_has_no_loss_but_the_labelled_person_in_it_has(tmp_path):
+    def person(box, *, keypoints, crowd=False):
+        xy, flags = np.zeros((3, 2), np.float32), np.zeros(3, np.int32)
+        region = np.array(box, np.float64)
+        return Annotation(1, xy, flags, region, 1.0, crowd, None, keypoints)
+
+    crowd = person((32, 32, 64, 48), keypoints=0, crowd=True)
+    nobody = person((128, 0, 16, 16), keypoints=0)
+    labelled = person((64, 48, 16, 64), keypoints=3)
+    image = CocoImage(1, "a.jpg", 128, 160, (crowd, nobody, labelled))
+    write_image(tmp_path / "a.jpg", np.zeros((128, 160, 3), np.uint8))
+    assert store_mask(image, tmp_path / "a.png") == "drawn"
+    record = record_of("a.jpg", [], size=(128, 160), mask="a.png")
+    loader = loader_of(tmp_path, mode="standard")
+    (batch,) = batches_of(tmp_path, [record], loader=loader, augment=False, batch_size=1, steps=1)
+    counts = np.ones((16, 20))  # cells of 8 pixels
+    counts[4:10, 4:12] = counts[0:2, 16:18] = 0
+    counts[6:14, 8:10] = 1
+    np.testing.assert_array_equal(batch["masks"][0, ..., 0], counts)
 
 
 def spoil(path):
