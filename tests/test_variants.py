@@ -71,7 +71,7 @@ def learn(network, *, steps):
         KEYPOINTS, limbs=SKELETON.limbs, map_height=8, map_width=8, stride=8, sigma=7.0,
         limb_width=8.0,
     )  # fmt: skip
-    optimizer = keras.optimizers.Adam(0.003)
+    optimizer = keras.optimizers.Adam(0.001)
     stages = stages_of(network)
     losses = []
 
@@ -98,7 +98,7 @@ def learn(network, *, steps):
 def test_a_variant_learns_is_saved_and_pruned(section, tmp_path):
     network = build_network(section)
 
-    losses, unmoved = learn(network, steps=3)
+    losses, unmoved = learn(network, steps=6)
 
     assert losses[-1] < losses[0]
     assert not unmoved  # every weight takes part
