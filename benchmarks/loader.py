@@ -168,6 +168,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: the cores"
     )
+    parser.add_argument("--no_colours", action="store_true", help="vary the geometry only, as TAO")
     parser.add_argument("--masks", action="store_true", help="embed the images' masks as well")
     parser.add_argument("--json", action="store_true", help="end with a line of JSON")
     return parser.parse_args()
