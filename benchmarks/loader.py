@@ -117,7 +117,9 @@ def _measure(
             train_records_path=[],
             dataset_specs={},
         ),
-        augmentation_config=AugmentationConfig(spatial_aug_params=RANDOM, color_aug_params=COLOURS),
+        augmentation_config=AugmentationConfig(
+            spatial_aug_params=RANDOM, color_aug_params=None if arguments.no_colours else COLOURS
+        ),
     )
     steps = max(1, arguments.images // arguments.batch_size)
     runs: list[tuple[float, float, float, float]] = []
