@@ -253,16 +253,16 @@ class TestFiles:
 
 class TestKeysWithoutEffect:
     def test_each_is_warned_of_once_with_the_reason(self, caplog):
-        text = TRAIN + "infrequent_summary_every_n_steps: 7\nhooks: {any: thing}\n"
+        text = TRAIN + "evaluator: tao\nhooks: {any: thing}\n"
         with caplog.at_level(logging.WARNING, "bpnet"):
             parse_spec(text, BpNetTrainer, source="a.yaml")
         assert caplog.messages == [
-            "a.yaml:8: infrequent_summary_every_n_steps has no effect: TAO never used it either",
+            "a.yaml:8: evaluator has no effect: TAO never used it either",
             "a.yaml:9: hooks has no effect: there are none",
         ]
 
     def test_none_is_warned_of_at_its_default(self, caplog):
-        text = TRAIN + "infrequent_summary_every_n_steps: 0\nevaluator: null\n"
+        text = TRAIN + "evaluator: null\n"
         parse_spec(text, BpNetTrainer, source="a.yaml")
         assert not caplog.messages
 

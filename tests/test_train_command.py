@@ -228,7 +228,7 @@ def test_bad_images_are_skipped_where_that_is_asked_for(
 ) -> None:
     (project / "worm2.png").write_bytes(b"no image")
     assert train("-r", "results", "--skip_bad_images", "--set", "num_epoch=1") == 0
-    assert "1 images or records were skipped" in caplog.text
+    assert "1 images or record" in caplog.text
 
 
 @pytest.mark.parametrize(
