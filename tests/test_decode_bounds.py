@@ -1,6 +1,7 @@
 """However bad the maps, the work is bounded, and what was left out is counted."""
 
 import numpy as np
+import pytest
 from decode_oracle import skeleton_of
 from numpy.typing import NDArray
 
@@ -93,3 +94,35 @@ def test_peaks_everywhere_in_a_large_skeleton_give_no_more_than_the_caps_allow()
     assert (found.sum(axis=0) <= 12).all()
     assert found.sum() > 1000
     assert 12 <= len(people) <= found.sum() // 2
+
+
+@pytest.mark.parametrize("strides", [(1e30, 1e-30), (3e38, 1e-3), (np.nan, 8), (8, np.inf), (8, 0)])
+def test_strides_beyond_all_measure_are_refused(strides: tuple[float, float]) -> None:
+    maps = pair_maps(spots(8, 8))
+
+    with pytest.raises(ValueError, match="strides"):
+        Decoder(PAIR)(PoseMaps(maps.heatmaps, maps.pafs, *strides))
+
+
+@pytest.mark.parametrize("strides", [(65536, 1 / 1024), (1 / 1024, 65536)])
+def test_the_most_different_strides_give_finite_people(strides: tuple[float, float]) -> None:
+    maps = pair_maps(spots(8, 8))
+
+    people = Decoder(PAIR)(PoseMaps(maps.heatmaps, maps.pafs, *strides))
+
+    assert np.isfinite(people.xy).all()
+    assert np.isfinite(people.person_score).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length_limit": np.nan},
+        {"samples_per_cell": -np.inf},
+        {"max_samples": 2**31 - 1},
+        {"max_peaks": 2**64 - 1},
+    ],
+)
+def test_settings_beyond_all_measure_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="finite|max_samples|max_peaks"):
+        DecoderSettings(**wrong)
