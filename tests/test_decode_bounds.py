@@ -124,5 +124,5 @@ def test_the_most_different_strides_give_finite_people(strides: tuple[float, flo
     ],
 )
 def test_settings_beyond_all_measure_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="finite|max_samples|max_peaks"):
+    with pytest.raises(ValueError, match=r"finite|max_samples|max_peaks"):
         DecoderSettings(**wrong)
