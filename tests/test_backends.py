@@ -262,7 +262,7 @@ def test_a_keras_model_runs_at_any_size_and_stage() -> None:
     np.testing.assert_allclose(first[0].heatmaps, 2 * last[0].heatmaps, rtol=1e-5)
     wide = KerasBackend(model, contract).predict(np.zeros((1, 8, 40, 3), np.uint8))
     assert wide[0].heatmaps.shape == (1, 5, 4)
-    with pytest.raises(ModelError, match="not a stage 3"):
+    with pytest.raises(ModelError, match="not in a stage 3"):
         KerasBackend(model, contract, stage=3)
 
 
