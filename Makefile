@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(shell find bpnet/decode/csrc -type f)
+FORMATTED := $(shell find bpnet/decode/csrc examples tests -name '*.cpp' -o -name '*.[ch]')
 LINTED := bpnet tests benchmarks
 
 .PHONY: quickstart test test-base check format ci-full clean
@@ -30,12 +31,12 @@ check: $(READY)
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find bpnet/decode/csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(LINTED)
 	$(BIN)/ruff format $(LINTED)
-	$(BIN)/clang-format -i $(shell find bpnet/decode/csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(FORMATTED)
 
 ci-full: check test test-base quickstart
 
