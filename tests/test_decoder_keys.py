@@ -55,5 +55,5 @@ def test_upsampling_by_two_refines(factors, refine):
 
 def test_contradicting_keys_are_named():
     said = DecoderSection(min_samples=8, max_samples=4)
-    with pytest.raises(SpecError, match=r"decoder: min_samples \(8\).*max_samples \(4\)"):
+    with pytest.raises(SpecError, match="decoder: min_samples.*max_samples"):
         decoder_settings(InferenceSpec(decoder=said))

@@ -65,7 +65,8 @@ class DecoderSection:
         "See short_limb; default: 0.1.", default=None, minimum=0.0
     )
     length_limit: float | None = setting(
-        "Limbs longer than this share of the input's height lose score; default: 0.5.",
+        "A limb longer than this share of the input's height scores as much less as it is longer; "
+        "default: 0.5.",
         default=None,
         minimum=0.01,
     )
