@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # Keras 3 with NumPy 2
 )
 
-TOLERANCE = 2e-4  # of a weight, after 8 steps: sums over devices round otherwise
+TOLERANCE = 1e-4  # of a weight after 8 steps; 2e-5 was measured: sums over devices round otherwise
 EMA = {"ema_decay": 0.9, "clip_gradient_norm": 50.0}
 
 
