@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from decode_oracle import draw_maps, skeleton_of
+from numpy.typing import NDArray
 
 from bpnet.decode import Decoder, DecoderSettings, _native
 from bpnet.pose.maps import PoseMaps
@@ -116,6 +117,40 @@ def test_views_of_any_axis_order_decode_to_the_same_bytes() -> None:
     assert same_bytes(decoder(PoseMaps(*(m[::-1, ::2] for m in wide), 8, 8)), expected)
 
 
+def packed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same values as a field of records of five bytes: most at odd addresses."""
+    records = np.zeros(values.shape, [("flag", np.uint8), ("value", np.float32)])
+    records["value"] = values
+    return records["value"]
+
+
+@pytest.mark.parametrize("cells", [(9, 12), (1, 12), (1, 1)])
+def test_values_at_odd_addresses_decode_to_the_same_bytes(cells: tuple[int, int]) -> None:
+    random = np.random.default_rng(5)
+    heatmaps = random.random((*cells, 3), np.float32)
+    pafs = random.random((*cells, 2), np.float32)
+    decoder = Decoder(skeleton_of(2, [(0, 1)]))
+    late = np.frombuffer(b"0" + heatmaps.tobytes(), np.float32, offset=1).reshape(heatmaps.shape)
+
+    expected = decoder(PoseMaps(heatmaps, pafs, 8, 8))
+
+    assert len(expected) > 0
+    assert same_bytes(decoder(PoseMaps(packed(heatmaps), packed(pafs), 8, 8)), expected)
+    assert same_bytes(decoder(PoseMaps(late, pafs, 8, 8)), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_only_float64_holds_counts_as_0_without_a_warning() -> None:
+    maps = draw_maps([STANDING], CHAIN, (256, 256))
+    heatmaps, pafs = maps.heatmaps.astype(np.float64), maps.pafs.astype(np.float64)
+    heatmaps[0, 0], pafs[0, 0] = 1e300, -1e300
+    zeros = PoseMaps(maps.heatmaps.copy(), maps.pafs.copy(), 8, 8)
+    zeros.heatmaps[0, 0] = zeros.pafs[0, 0] = 0
+    decoder = Decoder(skeleton_of(4, CHAIN))
+
+    assert same_bytes(decoder(PoseMaps(heatmaps, pafs, 8, 8)), decoder(zeros))
+
+
 def test_any_number_of_threads_gives_the_same_bytes() -> None:
     random = np.random.default_rng(1)
     batch = [
@@ -136,6 +171,9 @@ def test_any_number_of_threads_gives_the_same_bytes() -> None:
         for one, other in zip(alone, decoder.decode_batch(batch, threads), strict=True):
             assert same_bytes(one, other)
     assert decoder.decode_batch([]) == []
+    for none in (0, -1):
+        with pytest.raises(ValueError, match=f"threads: {none} must be 1 or more"):
+            decoder.decode_batch(batch, threads=none)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -1, 0, 1])

@@ -121,8 +121,39 @@ def test_the_most_different_strides_give_finite_people(strides: tuple[float, flo
         {"samples_per_cell": -np.inf},
         {"max_samples": 2**31 - 1},
         {"max_peaks": 2**64 - 1},
+        {"short_limb_score": 3e38},
+        {"length_limit": -0.5},
     ],
 )
 def test_settings_beyond_all_measure_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"finite|max_samples|max_peaks"):
+    with pytest.raises(ValueError, match=r"finite|max_samples|max_peaks|0 or more"):
         DecoderSettings(**wrong)
+
+
+@pytest.mark.parametrize("extreme", [-1e6, 0, 1e6])
+def test_extreme_settings_give_finite_scores(extreme: float) -> None:
+    settings = DecoderSettings(
+        paf_threshold=-1e6,
+        min_sample_share=extreme,
+        samples_per_cell=abs(extreme),
+        short_limb=extreme,
+        short_limb_score=extreme,
+        length_limit=abs(extreme),
+        min_mean_score=-1e6,
+    )
+    maps = pair_maps(spots(8, 8))
+    maps.pafs[...] = 9e5
+
+    people = Decoder(PAIR, settings)(maps)
+
+    assert np.isfinite(people.person_score).all()
+    assert (np.diff(people.person_score) <= 0).all()
+
+
+def test_more_candidates_than_32_bits_count_are_refused() -> None:
+    settings = DecoderSettings(max_peaks=10000)  # 10^8 pairs a limb
+    limbs = [(index, index + 1) for index in range(43)]
+
+    Decoder(skeleton_of(44, limbs[:42]), settings)
+    with pytest.raises(ValueError, match=r"max_peaks is too large .* below 2\^32"):
+        Decoder(skeleton_of(44, limbs), settings)

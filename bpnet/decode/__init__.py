@@ -106,17 +106,21 @@ class Decoder:
 
         Args:
             batch: maps of any sizes.
-            threads: default: one a CPU core.
+            threads: 1 or more; default: one a CPU core.
+
+        Raises:
+            ValueError: As for one image, or ``threads`` is below 1.
         """
-        threads = threads or os.cpu_count() or 1
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads: {threads} must be 1 or more, or None for one a CPU core")
         arrays = [self._checked(maps) for maps in batch]
+        threads = min(threads or os.cpu_count() or 1, len(arrays))
         return [PersonKeypoints(*result) for result in self._native.decode(arrays, threads)]
 
     def _checked(
         self, maps: PoseMaps
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
-        heatmaps = np.asarray(maps.heatmaps, dtype=np.float32)
-        pafs = np.asarray(maps.pafs, dtype=np.float32)
+        heatmaps, pafs = _readable(maps.heatmaps), _readable(maps.pafs)
         channels = (self.skeleton.heatmap_channels, self.skeleton.paf_channels)
         if (
             heatmaps.ndim != 3
@@ -132,6 +136,15 @@ class Decoder:
                 f"{self.skeleton.name}"
             )
         return heatmaps, pafs, maps.heatmap_stride, maps.paf_stride
+
+
+def _readable(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The same array as float32 at addresses that C++ may read; a copy only where it must be."""
+    with np.errstate(all="ignore"):  # what is too large for float32 counts as 0, as infinity does
+        array = np.asarray(values, dtype=np.float32)
+    if array.flags.aligned and not any(stride % array.itemsize for stride in array.strides):
+        return array
+    return array.copy()
 
 
 def _to_native(settings: DecoderSettings) -> _native.Settings:

@@ -24,6 +24,7 @@ class DecoderSection:
         "keypoints, are lower; default: the preset's, 0.1 (bpnet) or 0.4 (tao).",
         default=None,
         minimum=0.0,
+        maximum=1e6,
     )
     max_peaks: int | None = setting(
         "Most candidates of a keypoint in an image, the strongest first; default: 128.",
@@ -60,15 +61,17 @@ class DecoderSection:
         "least short_limb_score; default: 1.",
         default=None,
         minimum=0.0,
+        maximum=1e6,
     )
     short_limb_score: float | None = setting(
-        "See short_limb; default: 0.1.", default=None, minimum=0.0
+        "See short_limb; default: 0.1.", default=None, minimum=0.0, maximum=1e6
     )
     length_limit: float | None = setting(
         "A limb longer than this share of the input's height scores as much less as it is longer; "
         "default: 0.5.",
         default=None,
         minimum=0.01,
+        maximum=1e6,
     )
 
 
@@ -142,8 +145,15 @@ class InferenceSpec:
         minimum=1,
         length=2,
     )
-    heatmap_threshold: float = setting("Least score of a keypoint.", default=0.1, minimum=0.0)
-    paf_threshold: float = setting("Least agreement of a PAF sample with its limb.", default=0.05)
+    heatmap_threshold: float = setting(
+        "Least score of a keypoint.", default=0.1, minimum=0.0, maximum=1e6
+    )
+    paf_threshold: float = setting(
+        "Least agreement of a PAF sample with its limb.",
+        default=0.05,
+        minimum=-1e6,
+        maximum=1e6,
+    )
     multi_scale_inference: bool = setting("Average the maps over `scales`.", default=False)
     scales: list[float] = setting(
         "Scales of input_shape for multi_scale_inference.", factory=lambda: [1.0], minimum=0.05

@@ -1,6 +1,8 @@
 #include "decoder.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -8,6 +10,13 @@ namespace bpnet {
 namespace {
 
 constexpr std::size_t LONGEST_SIDE = 16384;  // cells; coordinates stay exact to 1/1024 of one
+
+// Peaks are counted in 31 bits and connections in 32, whatever the maps hold.
+bool fits_in_counters(std::size_t keypoints, std::size_t limbs, const Settings &settings) {
+    const auto most = static_cast<std::uint64_t>(settings.max_peaks);
+    return keypoints <= std::numeric_limits<std::int32_t>::max() / most &&
+           limbs <= std::numeric_limits<std::uint32_t>::max() / (most * most);
+}
 
 PafGrid paf_grid(const Maps &maps, const Settings &settings) {
     // Cell c of a map lies at input pixel stride * c + (stride - 1) / 2; a network trained with
@@ -29,6 +38,11 @@ Decoder::Decoder(std::size_t keypoints, std::vector<Limb> limbs, const Settings 
         if (limb.start >= keypoints_ || limb.end >= keypoints_ || limb.start == limb.end) {
             throw std::invalid_argument("a limb must join two different keypoints");
         }
+    }
+    if (!fits_in_counters(keypoints_, limbs_.size(), settings_)) {
+        throw std::invalid_argument(
+            "max_peaks is too large for so many keypoints and limbs: its square times the number "
+            "of limbs must be below 2^32, and it times the keypoints below 2^31");
     }
 }
 

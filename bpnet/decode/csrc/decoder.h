@@ -43,8 +43,8 @@ struct Workspace {
 // Reads people from maps. Nothing in it changes after construction: threads may share one.
 class Decoder {
   public:
-    // Throws std::invalid_argument for impossible settings, no keypoints, or a limb that does not
-    // join two different keypoints.
+    // Throws std::invalid_argument for impossible settings, no keypoints, a limb that does not join
+    // two different keypoints, or more candidates than 32 bits can count.
     Decoder(std::size_t keypoints, std::vector<Limb> limbs, const Settings &settings);
 
     // What is wrong with the maps, nullptr for nothing: the heatmaps need at least `keypoints`

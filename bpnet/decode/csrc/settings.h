@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "map_view.h"
+
 namespace bpnet {
 
 // Every number that the decoder goes by, with its default. bpnet/decode/__init__.py says what each
@@ -29,7 +31,10 @@ struct Settings {
         for (const float number :
              {heatmap_threshold, cell_share, paf_threshold, min_sample_share, samples_per_cell,
               short_limb, short_limb_score, length_limit, min_mean_score}) {
-            if (!std::isfinite(number)) return "every setting must be a finite number";
+            // So written, NaN is out too. Beyond the limit, scores might be infinite.
+            if (!(std::abs(number) <= SANE_LIMIT)) {
+                return "every setting must be a finite number, from -1000000 to 1000000";
+            }
         }
         if (cell_share < 0 || cell_share > 1) return "cell_share must be from 0 to 1";
         if (max_peaks < 1 || max_peaks > 10000) return "max_peaks must be from 1 to 10000";
@@ -38,6 +43,7 @@ struct Settings {
             return "min_samples must be 2 or more, max_samples no less than it and 1000 at most";
         }
         if (samples_per_cell < 0) return "samples_per_cell must be 0 or more";
+        if (length_limit < 0) return "length_limit must be 0 or more";
         if (min_keypoints < 0) return "min_keypoints must be 0 or more";
         return nullptr;
     }
