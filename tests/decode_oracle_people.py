@@ -40,11 +40,13 @@ def decode(maps: PoseMaps, skeleton: Skeleton, settings: DecoderSettings) -> Per
                 )
                 if score > 0:
                     connections.append((score, limb, a, b))
-    people = prune(assemble(connections, skeleton), peaks, settings)
+    kept = prune(assemble(connections, skeleton), peaks, settings)
+    scores = {id(person): person_score(person, peaks, settings) for person in kept}
+    people = sorted(kept, key=lambda person: -scores[id(person)])
     found = PersonKeypoints(
         np.zeros((len(people), len(peaks), 2)),
         np.zeros((len(people), len(peaks))),
-        np.array([person.limb_score / (len(peaks) - 1) for person in people]),
+        np.array([scores[id(person)] for person in people]),
     )
     for row, person in enumerate(people):
         for keypoint, index in person.peaks.items():
@@ -115,11 +117,21 @@ def assemble(connections: list[Connection], skeleton: Skeleton) -> list[Person]:
 
 
 def prune(people: list[Person], peaks: list[Points], settings: DecoderSettings) -> list[Person]:
-    """Those with enough keypoints and score, the most certain first."""
+    """Those with enough keypoints and score."""
     kept = []
     for person in people:
         total = person.limb_score + sum(peaks[k][index, 2] for k, index in person.peaks.items())
         count = len(person.peaks)
         if count >= settings.min_keypoints and total >= settings.min_mean_score * count:
             kept.append(person)
-    return sorted(kept, key=lambda person: -person.limb_score)
+    return kept
+
+
+def person_score(person: Person, peaks: list[Points], settings: DecoderSettings) -> float:
+    """Limbs over those of a whole person, times what the size of its keypoints' box makes sure."""
+    places = np.array([peaks[k][index, :2] for k, index in person.peaks.items()])
+    mean_square = np.mean(np.ptp(places, axis=0) ** 2)
+    certainty = 1.0
+    if settings.small_person > 0:
+        certainty = mean_square / (mean_square + settings.small_person**2)
+    return certainty * person.limb_score / (len(peaks) - 1)

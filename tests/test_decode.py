@@ -30,7 +30,8 @@ def same_bytes(one: PersonKeypoints, other: PersonKeypoints) -> bool:
 def test_one_person_comes_back_within_half_a_pixel(paf_stride: int, refine: int) -> None:
     maps = draw_maps([STANDING], CHAIN, (256, 256), paf_stride=paf_stride)
 
-    found = Decoder(skeleton_of(4, CHAIN), DecoderSettings(refine=refine))(maps)
+    settings = DecoderSettings(refine=refine, small_person=0.0)
+    found = Decoder(skeleton_of(4, CHAIN), settings)(maps)
 
     np.testing.assert_allclose(found.xy, [STANDING], atol=0.5 if refine == 1 else 0.7)
     np.testing.assert_allclose(found.score, [[1, 1, 1, 1]], atol=0.05)
@@ -98,7 +99,7 @@ def test_pafs_on_cell_corners_lie_half_a_cell_back() -> None:
     maps = PoseMaps(heatmaps, paf, 8, 8)
 
     def decode(corners: bool) -> PersonKeypoints:
-        settings = DecoderSettings(paf_cell_corners=corners, length_limit=9.0)
+        settings = DecoderSettings(paf_cell_corners=corners, length_limit=9.0, small_person=0.0)
         return Decoder(skeleton, settings)(maps)
 
     assert len(decode(corners=False)) == 0
@@ -206,6 +207,7 @@ def test_the_smallest_maps_and_skeletons_decode() -> None:
 
     assert lone.xy.shape == (0, 1, 2)  # a keypoint without limbs makes no person
     np.testing.assert_array_equal(pair.xy, [[[3.5, 3.5], [3.5, 3.5]]])
+    np.testing.assert_array_equal(pair.person_score, [0])  # of no size at all
 
 
 def test_maps_of_another_skeleton_are_refused_with_both_shapes() -> None:

@@ -123,6 +123,8 @@ def test_the_most_different_strides_give_finite_people(strides: tuple[float, flo
         {"max_peaks": 2**64 - 1},
         {"short_limb_score": 3e38},
         {"length_limit": -0.5},
+        {"small_person": np.nan},
+        {"small_person": -1.0},
     ],
 )
 def test_settings_beyond_all_measure_are_refused(wrong: dict[str, float]) -> None:
@@ -140,6 +142,7 @@ def test_extreme_settings_give_finite_scores(extreme: float) -> None:
         short_limb_score=extreme,
         length_limit=abs(extreme),
         min_mean_score=-1e6,
+        small_person=abs(extreme),
     )
     maps = pair_maps(spots(8, 8))
     maps.pafs[...] = 9e5

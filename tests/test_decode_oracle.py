@@ -44,6 +44,7 @@ def noisy_maps(seed: int, *, paf_stride: float = 8, lean: float = 0.3) -> PoseMa
         (DecoderSettings(samples_per_cell=2.0, max_samples=17, min_samples=2), 4, 10),
         (DecoderSettings(short_limb=3.0, short_limb_score=0.35, length_limit=0.3), 8, 10),
         (DecoderSettings.tao(), 8, 2),
+        (DecoderSettings(small_person=2.0), 8, 10),
         (LOOSE, 8, 10),
     ],
 )
@@ -75,7 +76,11 @@ def test_doubling_is_opencvs_cubic_resize() -> None:
 def test_a_limb_scores_as_the_oracle_says_at_any_paf_stride(paf_stride: int, corners: bool) -> None:
     random = np.random.default_rng(4)
     settings = DecoderSettings(
-        paf_threshold=-9.0, min_mean_score=-9.0, paf_cell_corners=corners, samples_per_cell=1.5
+        paf_threshold=-9.0,
+        min_mean_score=-9.0,
+        paf_cell_corners=corners,
+        samples_per_cell=1.5,
+        small_person=0.0,
     )
     decoder = Decoder(skeleton_of(2, [(0, 1)]), settings)
     heights = []
@@ -114,6 +119,7 @@ def columns(found: PersonKeypoints) -> list[list[float]]:
 
 
 LONG = DecoderSettings(length_limit=99.0)
+ANY_SIZE = DecoderSettings(length_limit=99.0, small_person=0.0)
 
 
 def test_equal_limbs_go_to_the_stronger_peaks_then_to_the_first_in_reading_order() -> None:
@@ -169,7 +175,7 @@ def test_a_limb_named_twice_or_backwards_adds_no_score() -> None:
     once, twice = skeleton_of(2, [(0, 1)]), skeleton_of(2, [(0, 1), (0, 1), (1, 0)])
 
     found = [
-        Decoder(skeleton, LONG)(row_of_peaks(skeleton, {2: 0.5}, {9: 0.5}))
+        Decoder(skeleton, ANY_SIZE)(row_of_peaks(skeleton, {2: 0.5}, {9: 0.5}))
         for skeleton in (once, twice)
     ]
 
@@ -179,9 +185,33 @@ def test_a_limb_named_twice_or_backwards_adds_no_score() -> None:
 def test_a_persons_score_counts_missing_limbs_as_none() -> None:
     skeleton = skeleton_of(5, [(0, 1), (1, 2), (2, 3), (3, 4)])
 
-    found = Decoder(skeleton, LONG)(row_of_peaks(skeleton, {2: 0.5}, {9: 0.5}, {15: 0.5}, {}, {}))
+    maps = row_of_peaks(skeleton, {2: 0.5}, {9: 0.5}, {15: 0.5}, {}, {})
+    found = Decoder(skeleton, ANY_SIZE)(maps)
 
     np.testing.assert_allclose(found.person_score, [2 / 4])
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+def test_a_small_person_is_less_certain_than_a_large_one(stride: int) -> None:
+    skeleton = skeleton_of(2, [(0, 1)])
+    row = row_of_peaks(skeleton, {2: 0.5, 20: 0.8}, {5: 0.5, 34: 0.8})
+    row.pafs[0, 20:, 0] = 0.5
+    maps = PoseMaps(row.heatmaps, row.pafs, stride, stride)
+
+    any_size, by_size = Decoder(skeleton, ANY_SIZE)(maps), Decoder(skeleton, LONG)(maps)
+
+    np.testing.assert_allclose(any_size.person_score, [1, 0.5])
+    # Boxes of 14 x 0 and 3 x 0 cells: mean squares 98 and 4.5, beside 5 squared.
+    np.testing.assert_allclose(by_size.person_score, [0.5 * 98 / 123, 4.5 / 29.5], rtol=1e-6)
+    np.testing.assert_array_equal(by_size.xy, any_size.xy[::-1])
+
+
+def test_pruning_does_not_look_at_the_size() -> None:
+    skeleton = skeleton_of(2, [(0, 1)])
+    maps = row_of_peaks(skeleton, {2: 0.5}, {5: 0.75})
+    settings = DecoderSettings(length_limit=99.0, min_mean_score=1.125, small_person=1e6)
+
+    assert len(Decoder(skeleton, settings)(maps)) == 1
 
 
 def test_min_mean_score_is_limbs_and_keypoints_over_keypoints() -> None:

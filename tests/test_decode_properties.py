@@ -60,6 +60,7 @@ def decoder_settings(draw: st.DrawFn) -> DecoderSettings:
         paf_cell_corners=draw(st.booleans()),
         min_keypoints=draw(st.integers(0, 5)),
         min_mean_score=draw(st.floats(-1, 1)),
+        small_person=draw(st.one_of(st.just(0.0), st.floats(0, 20))),
     )
 
 

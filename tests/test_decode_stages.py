@@ -24,7 +24,7 @@ def decode_pair(paf: NDArray[np.float32], start: tuple[int, int], end: tuple[int
     """People of a skeleton of one limb, one candidate at each end; cells are (x, y)."""
     heatmaps = np.zeros((*paf.shape[:2], 3), np.float32)
     heatmaps[start[1], start[0], 0] = heatmaps[end[1], end[0], 1] = 0.8
-    decoder = Decoder(skeleton_of(2, [(0, 1)]), DecoderSettings(**settings))
+    decoder = Decoder(skeleton_of(2, [(0, 1)]), DecoderSettings(small_person=0.0, **settings))
     return decoder(PoseMaps(heatmaps, paf, 1, 1))
 
 

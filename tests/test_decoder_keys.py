@@ -12,6 +12,7 @@ from bpnet.spec.inference import DecoderSection, InferenceSpec
 OTHER_THAN_DEFAULT = {
     "min_keypoints": 3,
     "min_mean_score": 0.2,
+    "small_person": 3.0,
     "max_peaks": 50,
     "cell_share": 0.7,
     "min_sample_share": 0.9,
@@ -45,7 +46,7 @@ def test_a_silent_spec_means_the_defaults():
 def test_a_key_comes_before_its_preset():
     said = DecoderSection(preset="tao", min_keypoints=3)
     settings = decoder_settings(InferenceSpec(decoder=said))
-    assert (settings.min_keypoints, settings.min_mean_score) == (3, 0.4)
+    assert (settings.min_keypoints, settings.min_mean_score, settings.small_person) == (3, 0.4, 0)
 
 
 @pytest.mark.parametrize(("factors", "refine"), [(None, 1), ([1, 1], 1), ([2, 2], 2), ([8, 8], 1)])
@@ -55,5 +56,5 @@ def test_upsampling_by_two_refines(factors, refine):
 
 def test_contradicting_keys_are_named():
     said = DecoderSection(min_samples=8, max_samples=4)
-    with pytest.raises(SpecError, match="decoder: min_samples.*max_samples"):
+    with pytest.raises(SpecError, match=r"decoder: min_samples.*max_samples"):
         decoder_settings(InferenceSpec(decoder=said))

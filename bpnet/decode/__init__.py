@@ -37,6 +37,9 @@ class DecoderSettings:
         min_keypoints: People with fewer keypoints are dropped; a person has 2 at least.
         min_mean_score: People are dropped whose keypoint and limb scores, summed and divided by
             the number of keypoints, are lower.
+        small_person: A person this large, in heatmap cells (root mean square of the width and
+            height of its keypoints' box), has half the score of a large one; 0: size does not
+            matter.
     """
 
     heatmap_threshold: float = 0.1
@@ -54,6 +57,7 @@ class DecoderSettings:
     paf_cell_corners: bool = False
     min_keypoints: int = 2
     min_mean_score: float = 0.1
+    small_person: float = 5.0
 
     def __post_init__(self) -> None:
         fault = _to_native(self).fault()
@@ -62,8 +66,8 @@ class DecoderSettings:
 
     @classmethod
     def tao(cls) -> "DecoderSettings":
-        """TAO's pruning of people: 4 keypoints, mean score 0.4."""
-        return cls(min_keypoints=4, min_mean_score=0.4)
+        """TAO's pruning of people (4 keypoints, mean score 0.4), and no score of their size."""
+        return cls(min_keypoints=4, min_mean_score=0.4, small_person=0.0)
 
 
 class Decoder:

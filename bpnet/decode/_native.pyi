@@ -30,6 +30,7 @@ class Settings:
     paf_cell_corners: bool
     min_keypoints: int
     min_mean_score: float
+    small_person: float
     def __init__(self) -> None: ...
     def fault(self) -> str | None: ...
 

@@ -30,6 +30,7 @@ def decoder_settings(spec: InferenceSpec) -> DecoderSettings:
         "length_limit": said.length_limit,
         "min_keypoints": said.min_keypoints,
         "min_mean_score": said.min_mean_score,
+        "small_person": said.small_person,
     }
     changes = {name: value for name, value in stated.items() if value is not None}
     try:

@@ -10,7 +10,7 @@ class DecoderSection:
     """Thresholds of the decoder that TAO's inference spec has no key for."""
 
     preset: str = setting(
-        "bpnet: chosen by experiment; tao: TAO's (4 keypoints, mean score 0.4).",
+        "bpnet: chosen by experiment; tao: TAO's (4 keypoints, mean score 0.4, any size).",
         default="bpnet",
         choices=("bpnet", "tao"),
     )
@@ -22,6 +22,13 @@ class DecoderSection:
     min_mean_score: float | None = setting(
         "People are dropped whose keypoint and limb scores, summed and divided by the number of "
         "keypoints, are lower; default: the preset's, 0.1 (bpnet) or 0.4 (tao).",
+        default=None,
+        minimum=0.0,
+        maximum=1e6,
+    )
+    small_person: float | None = setting(
+        "A person this large, in heatmap cells, has half the score of a large one; 0: size does "
+        "not matter; default: the preset's, 5 (bpnet) or 0 (tao).",
         default=None,
         minimum=0.0,
         maximum=1e6,

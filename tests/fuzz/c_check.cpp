@@ -38,6 +38,7 @@ bpnet_pose_status create(const Case &fuzz_case, CDecoder &decoder) {
     settings.paf_cell_corners = given.paf_cell_corners ? 1 : 0;
     settings.min_keypoints = given.min_keypoints;
     settings.min_mean_score = given.min_mean_score;
+    settings.small_person = given.small_person;
     std::vector<bpnet_pose_limb> limbs;
     for (const bpnet::Limb &limb : fuzz_case.limbs) limbs.push_back({limb.start, limb.end});
     bpnet_pose_decoder *made = nullptr;

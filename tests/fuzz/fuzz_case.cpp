@@ -114,14 +114,16 @@ bpnet::Settings read_settings(Bytes &bytes, std::size_t limbs, bool &is_ordinary
     settings.paf_cell_corners = bytes.below(2) == 0;
     settings.min_keypoints = static_cast<int>(bytes.below(5));
     settings.min_mean_score = bytes.between(-0.5F, 0.5F);
+    settings.small_person = bytes.below(4) == 0 ? 0 : bytes.between(0, 20);
     const double per_limb = static_cast<double>(MOST_PAIRS) / std::max<double>(limbs, 1);
     const auto most = static_cast<std::size_t>(std::max(2.0, std::sqrt(per_limb)));
     settings.max_peaks = limbs == 0 ? 10000 : 1 + static_cast<int>(bytes.below(most));
 
-    float *const numbers[] = {
-        &settings.heatmap_threshold, &settings.cell_share,       &settings.paf_threshold,
-        &settings.min_sample_share,  &settings.samples_per_cell, &settings.short_limb,
-        &settings.short_limb_score,  &settings.length_limit,     &settings.min_mean_score};
+    float *const numbers[] = {&settings.heatmap_threshold, &settings.cell_share,
+                              &settings.paf_threshold,     &settings.min_sample_share,
+                              &settings.samples_per_cell,  &settings.short_limb,
+                              &settings.short_limb_score,  &settings.length_limit,
+                              &settings.min_mean_score,    &settings.small_person};
     if (bytes.below(8) == 7) {
         is_ordinary = false;
         *numbers[bytes.below(std::size(numbers))] = bytes.raw_float();

@@ -99,7 +99,8 @@ NB_MODULE(_native, module) {
         .def_rw("length_limit", &bpnet::Settings::length_limit)
         .def_rw("paf_cell_corners", &bpnet::Settings::paf_cell_corners)
         .def_rw("min_keypoints", &bpnet::Settings::min_keypoints)
-        .def_rw("min_mean_score", &bpnet::Settings::min_mean_score);
+        .def_rw("min_mean_score", &bpnet::Settings::min_mean_score)
+        .def_rw("small_person", &bpnet::Settings::small_person);
     nb::class_<NativeDecoder>(module, "Decoder")
         .def(nb::init<std::size_t, const std::vector<std::pair<std::size_t, std::size_t>> &,
                       const bpnet::Settings &>(),

@@ -57,6 +57,7 @@ typedef struct bpnet_pose_settings {
     int paf_cell_corners; /* not 0: the network was trained with PAFs on cell corners (TAO's) */
     int min_keypoints;    /* people with fewer keypoints are dropped */
     float min_mean_score; /* people of a lower mean score are dropped */
+    float small_person;   /* heatmap cells; people this large have half the score; 0: no matter */
 } bpnet_pose_settings;
 
 /* One limb: the keypoint that it starts at and the one that it ends at, counted from 0. */

@@ -82,6 +82,7 @@ bpnet::Settings to_settings(const bpnet_pose_settings *given) {
     settings.paf_cell_corners = given->paf_cell_corners != 0;
     settings.min_keypoints = given->min_keypoints;
     settings.min_mean_score = given->min_mean_score;
+    settings.small_person = given->small_person;
     return settings;
 }
 
@@ -131,7 +132,8 @@ void bpnet_pose_default_settings(bpnet_pose_settings *settings) {
                  defaults.length_limit,
                  defaults.paf_cell_corners ? 1 : 0,
                  defaults.min_keypoints,
-                 defaults.min_mean_score};
+                 defaults.min_mean_score,
+                 defaults.small_person};
 }
 
 bpnet_pose_status bpnet_pose_create(size_t keypoints, const bpnet_pose_limb *limbs,

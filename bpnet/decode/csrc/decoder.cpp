@@ -93,26 +93,48 @@ bool Decoder::is_kept(const Workspace &workspace, std::size_t person) const {
     return sum >= settings_.min_mean_score * static_cast<float>(people.size[person]);
 }
 
+float Decoder::score_of(const Workspace &workspace, std::size_t person) const {
+    // A whole person has K - 1 joining connections, whatever the skeleton's limbs.
+    const float score = workspace.people.limb_score[person] / static_cast<float>(keypoints_ - 1);
+    if (settings_.small_person == 0) return score;
+    constexpr float FAR = static_cast<float>(2 * LONGEST_SIDE);
+    float left = FAR, top = FAR, right = -FAR, bottom = -FAR;
+    for (std::size_t k = 0; k < keypoints_; ++k) {
+        const std::int32_t index = workspace.people.peak[person * keypoints_ + k];
+        if (index < 0) continue;
+        const Peak &peak = workspace.peaks.peaks[static_cast<std::size_t>(index)];
+        left = std::min(left, peak.x);
+        top = std::min(top, peak.y);
+        right = std::max(right, peak.x);
+        bottom = std::max(bottom, peak.y);
+    }
+    // The keypoints of small people are less exact, in units of the person's size.
+    const float width = right - left;
+    const float height = bottom - top;
+    const float size = (width * width + height * height) / 2;
+    return score * (size / (size + settings_.small_person * settings_.small_person));
+}
+
 void Decoder::write_persons(float stride, Workspace &workspace, Persons &persons) const {
     const People &people = workspace.people;
     std::vector<std::size_t> &order = workspace.order;
+    std::vector<float> &scores = workspace.person_score;
     order.clear();
+    scores.assign(people.size.size(), 0);
     for (std::size_t person = 0; person < people.size.size(); ++person) {
-        if (is_kept(workspace, person)) order.push_back(person);
+        if (!is_kept(workspace, person)) continue;
+        scores[person] = score_of(workspace, person);
+        order.push_back(person);
     }
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-        const float score_a = people.limb_score[a];
-        const float score_b = people.limb_score[b];
-        return score_a != score_b ? score_a > score_b : a < b;
+        return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
     });
     persons.dropped_peaks = workspace.peaks.dropped;
     persons.xy.assign(order.size() * keypoints_ * 2, 0);
     persons.score.assign(order.size() * keypoints_, 0);
     persons.person_score.clear();
     for (std::size_t row = 0; row < order.size(); ++row) {
-        // A whole person has K - 1 joining connections, whatever the skeleton's limbs.
-        persons.person_score.push_back(people.limb_score[order[row]] /
-                                       static_cast<float>(keypoints_ - 1));
+        persons.person_score.push_back(scores[order[row]]);
         for (std::size_t k = 0; k < keypoints_; ++k) {
             const std::int32_t index = people.peak[order[row] * keypoints_ + k];
             if (index < 0) continue;

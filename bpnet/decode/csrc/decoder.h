@@ -22,10 +22,11 @@ struct Maps {
 
 // The people of one image, the most certain first. A keypoint that was not found has score 0.
 struct Persons {
-    std::vector<float> xy;            // P x K x 2, pixels of the network's input
-    std::vector<float> score;         // P x K
-    std::vector<float> person_score;  // P: mean limb score, limbs that are missing count as 0
-    std::size_t dropped_peaks = 0;    // candidates beyond the most of their keypoint
+    std::vector<float> xy;     // P x K x 2, pixels of the network's input
+    std::vector<float> score;  // P x K
+    // P: mean limb score, limbs that are missing count as 0; less for a small person
+    std::vector<float> person_score;
+    std::size_t dropped_peaks = 0;  // candidates beyond the most of their keypoint
 };
 
 // Everything a call needs to allocate; reuse it, one thread at a time.
@@ -37,7 +38,8 @@ struct Workspace {
     Ranking ranking;
     std::vector<std::int32_t> person;  // of each peak
     People people;
-    std::vector<std::size_t> order;  // of the people, most certain first
+    std::vector<float> person_score;  // of all people, kept or not
+    std::vector<std::size_t> order;   // of the people, most certain first
 };
 
 // Reads people from maps. Nothing in it changes after construction: threads may share one.
@@ -59,6 +61,7 @@ class Decoder {
 
   private:
     bool is_kept(const Workspace &workspace, std::size_t person) const;
+    float score_of(const Workspace &workspace, std::size_t person) const;
     void write_persons(float stride, Workspace &workspace, Persons &persons) const;
 
     std::size_t keypoints_;

@@ -25,12 +25,13 @@ struct Settings {
     bool paf_cell_corners = false;
     std::int32_t min_keypoints = 2;
     float min_mean_score = 0.1F;
+    float small_person = 5.0F;
 
     // What is wrong with them, nullptr for nothing.
     const char *fault() const {
         for (const float number :
              {heatmap_threshold, cell_share, paf_threshold, min_sample_share, samples_per_cell,
-              short_limb, short_limb_score, length_limit, min_mean_score}) {
+              short_limb, short_limb_score, length_limit, min_mean_score, small_person}) {
             // So written, NaN is out too. Beyond the limit, scores might be infinite.
             if (!(std::abs(number) <= SANE_LIMIT)) {
                 return "every setting must be a finite number, from -1000000 to 1000000";
@@ -44,6 +45,7 @@ struct Settings {
         }
         if (samples_per_cell < 0) return "samples_per_cell must be 0 or more";
         if (length_limit < 0) return "length_limit must be 0 or more";
+        if (small_person < 0) return "small_person must be 0 or more";
         if (min_keypoints < 0) return "min_keypoints must be 0 or more";
         return nullptr;
     }
