@@ -46,6 +46,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "min_mean_score 0.4": {"min_mean_score": 0.4},
     "TAO's pruning (4, 0.4)": {"min_keypoints": 4, "min_mean_score": 0.4},
     "refine 2": {"refine": 2},
+    "small_person 0": {"small_person": 0.0},
+    "small_person 3": {"small_person": 3.0},
+    "small_person 8": {"small_person": 8.0},
+    "thresholds 0.075, 0.025": {"heatmap_threshold": 0.075, "paf_threshold": 0.025},
 }
 
 
@@ -54,7 +58,7 @@ def _joints(persons: PersonKeypoints) -> Array:
 
 
 def _limbs(persons: PersonKeypoints) -> Array:
-    """The sum of the limbs' scores that hold the person together."""
+    """The sum of the limbs' scores that hold the person together; right with small_person 0."""
     return persons.person_score * (persons.score.shape[1] - 1)
 
 
@@ -62,7 +66,8 @@ def _count(persons: PersonKeypoints) -> Array:
     return (persons.score > 0).sum(axis=1).astype(np.float32)
 
 
-# Person scores that the decoder does not give, of what it does.
+# Person scores that the decoder does not give, of what it does; each with small_person 0, the row
+# to compare them with.
 SCORES: dict[str, Callable[[PersonKeypoints], Array]] = {
     "score: keypoints, sum": _joints,
     "score: keypoints, mean": lambda persons: _joints(persons) / _count(persons),
@@ -109,7 +114,8 @@ def variant(name: str, skeleton: Skeleton) -> Decode:
     """The decoder of a row of the table."""
     if name in (X8, X8_ENGINE):
         return X8Decoder(skeleton, find_peaks_with_opencv) if name == X8 else X8Decoder(skeleton)
-    decode = Decoder(skeleton, DecoderSettings(**SETTINGS.get(name, {})))
+    changes = {"small_person": 0.0} if name in SCORES else SETTINGS.get(name, {})
+    decode = Decoder(skeleton, DecoderSettings(**changes))
     if name == WHOLE_CELLS:
         return lambda maps: _at_whole_cells(decode(maps), maps.heatmap_stride)
     if name not in SCORES:
