@@ -1,4 +1,8 @@
-"""The part of a source image that the network sees, so that only that part is decoded."""
+"""The part of a source image that the network sees, so that only that part is decoded.
+
+Training and inference draw their inputs by this one way (halved by averaging while that is not
+coarser than the input, then sampled bilinearly), so that a network meets the pixels it learnt from.
+"""
 
 from dataclasses import dataclass
 
@@ -46,6 +50,36 @@ class Crop:
             part = np.asarray(repeated, np.uint8)
         reduced = cv2.resize(part, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(reduced, np.uint8)
+
+    def warp(
+        self,
+        part: NDArray[np.uint8],
+        size: tuple[int, int],
+        *,
+        border: int,
+        target: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """The crop's pixels (h, w) or (h, w, 3) as the network sees them.
+
+        Args:
+            part: What ``cut`` or a decoder gave.
+            size: Height and width of the network's input.
+            border: Value where the image does not reach.
+            target: (H, W, 3), written to and returned.
+        """
+        # OpenCV warps four channels 2.5 times faster than three, to the same pixels.
+        colour = part.ndim == 3
+        warped = cv2.warpAffine(
+            cv2.cvtColor(part, cv2.COLOR_RGB2RGBA) if colour else part,
+            self.matrix,
+            (size[1], size[0]),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(border, border, border),
+        )
+        if colour:
+            warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
+        return np.asarray(warped, np.uint8)
 
 
 def find_crops(

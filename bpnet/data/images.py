@@ -81,10 +81,7 @@ def draw_image(
     if colours is not None:
         matrix, sigma = colours
         image = change_colours(image, matrix, sigma=sigma / crop.scale)
-    # OpenCV warps four channels 2.5 times faster than three, to the same pixels.
-    padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
-    warped = _warp(padded, crop, target.shape, border=BORDER)
-    cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
+    crop.warp(image, target.shape[:2], border=BORDER, target=target)
 
 
 def draw_mask(
@@ -115,24 +112,9 @@ def draw_mask(
     rows, columns = map_size
     if part.min() == VALID:
         return np.full((rows, columns), VALID, np.float32)
-    seen = _warp(part, crop, network_size, border=VALID)
+    seen = crop.warp(part, network_size, border=VALID)
     averaged = cv2.resize(seen.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(averaged, np.float32)
-
-
-def _warp(
-    image: NDArray[np.uint8], crop: Crop, size: Sequence[int], *, border: int
-) -> NDArray[np.uint8]:
-    """The pixels (h, w[, C]) of a crop drawn at ``size``, height and width first."""
-    warped = cv2.warpAffine(
-        image,
-        crop.matrix,
-        (size[1], size[0]),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(border, border, border),
-    )
-    return np.asarray(warped, np.uint8)
 
 
 def _decode_jpeg(data: bytes, name: str, crop: Crop) -> NDArray[np.uint8]:

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet.data.crop import find_crops
 from bpnet.errors import DataError
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.transform import ImageTransform
@@ -54,8 +54,8 @@ class NetworkInput:
 def fit_image(image: NDArray[np.uint8], fit: InputFit, *, scale: float = 1.0) -> NetworkInput:
     """The (H, W, 3) uint8 RGB ``image`` as a network input, ``scale`` times the size of ``fit``.
 
-    Enlarging and moderate shrinking are cubic, as in TAO; shrinking by more than 2 averages pixels,
-    since cubic would alias. Outer edges align, so the transform is exact to the half pixel.
+    Pixels are drawn as for training (``bpnet.data.crop``). Outer edges align, so the transform is
+    exact to the half pixel.
 
     Raises:
         DataError: The image is too small or too elongated.
@@ -68,25 +68,17 @@ def fit_image(image: NDArray[np.uint8], fit: InputFit, *, scale: float = 1.0) ->
             f"an image of {width}x{height} pixels is too small to hold a person; "
             f"both sides need {LEAST_SIDE} pixels or more"
         )
-    content_height, content_width = _content_size(height, width, fit, scale)
-    canvas_height, canvas_width = _canvas_size(content_height, content_width, fit, scale)
-    factors = content_height / height, content_width / width
-    if (content_height, content_width) != (height, width):
-        averaging = min(factors) < 0.5 and max(factors) <= 1
-        interpolation = cv2.INTER_AREA if averaging else cv2.INTER_CUBIC
-        image = np.asarray(
-            cv2.resize(image, (content_width, content_height), interpolation=interpolation),
-            dtype=np.uint8,
-        )
-    transform = ImageTransform.resize(content_width / width, content_height / height)
-    top = left = 0
+    across, down = _factors(height, width, fit, scale)
+    content = max(1, round(height * down)), max(1, round(width * across))
+    size = _canvas_size(*content, fit, scale)
+    transform = ImageTransform.resize(across, down)
     if fit.mode == "pad_image_input":
-        top, left = (canvas_height - content_height) // 2, (canvas_width - content_width) // 2
-        transform = transform.then(ImageTransform.shift(left, top))
-    if (content_height, content_width) != (canvas_height, canvas_width):
-        canvas = np.full((canvas_height, canvas_width, 3), fit.pad_value, np.uint8)
-        canvas[top : top + content_height, left : left + content_width] = image
-        image = canvas
+        margins = (size[1] - width * across) / 2, (size[0] - height * down) / 2
+        transform = transform.then(ImageTransform.shift(*margins))
+    if size != (height, width) or not np.allclose(transform.matrix, np.eye(2, 3), atol=1e-9):
+        sizes = np.array([[height, width]], np.float64)
+        (crop,) = find_crops(transform.matrix[None], image_sizes=sizes, network_size=size)
+        image = crop.warp(crop.cut(image), size, border=fit.pad_value)
     return NetworkInput(image, transform)
 
 
@@ -109,25 +101,24 @@ def to_tensor(
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def _content_size(height: int, width: int, fit: InputFit, scale: float) -> tuple[int, int]:
-    """Height and width of the resized image, padding left out."""
-    to_height, to_width = fit.height * scale, fit.width * scale
+def _factors(height: int, width: int, fit: InputFit, scale: float) -> tuple[float, float]:
+    """By how much an image grows, across and down."""
+    across, down = fit.width * scale / width, fit.height * scale / height
     if fit.mode is None:
-        return max(1, round(to_height)), max(1, round(to_width))
-    factors = {
-        "adjust_network_input": max(to_height / height, to_width / width),
-        "pad_image_input": min(to_height / height, to_width / width),
-        "fit_height": to_height / height,
-        "fit_width": to_width / width,
-    }
-    factor = factors[fit.mode]
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    if size[0] > GREATEST_GROWTH * to_height or size[1] > GREATEST_GROWTH * to_width:
+        return across, down
+    factor = {
+        "adjust_network_input": max(across, down),
+        "pad_image_input": min(across, down),
+        "fit_height": down,
+        "fit_width": across,
+    }[fit.mode]
+    if factor > GREATEST_GROWTH * min(across, down):
         raise DataError(
             f"an image of {width}x{height} pixels is too long for {fit.mode}: the network's input "
-            f"would be {size[1]}x{size[0]}; set keep_aspect_ratio_mode to pad_image_input"
+            f"would be {round(width * factor)}x{round(height * factor)}; set "
+            "keep_aspect_ratio_mode to pad_image_input"
         )
-    return size
+    return factor, factor
 
 
 def _canvas_size(height: int, width: int, fit: InputFit, scale: float) -> tuple[int, int]:
