@@ -52,7 +52,9 @@ class _Stage:
 
     def draw(self, x: Any, branch: _Branch, *, scope: str, last: bool) -> Any:
         """The end of a branch: a 1x1 convolution, perhaps attention, and the maps."""
-        style, width = self.style, self.final_width
+        channels = self.model.paf_channels if branch is _PAF else self.model.heat_channels
+        # Maps that differ cannot be drawn from fewer features than there are maps.
+        style, width = self.style, max(self.final_width, scaled_channels(channels, 1.0))
         convolution = f"{scope}.conv{len(self.kernel_sizes) + 1}"
         x = convolve_activated(x, width, 1, name=convolution, style=style)
         if self.model.use_self_attention and self.number > 1:
@@ -62,7 +64,6 @@ class _Stage:
             )
             x = keras.layers.Multiply(name=name)([x, attention])
         name = branch.output if last else f"stage{self.number}.{branch.long}.out"
-        channels = self.model.paf_channels if branch is _PAF else self.model.heat_channels
         # float32: the loss sums over a whole batch of maps, and decoders read them.
         return convolve(x, channels, 1, name=name, style=style, dtype="float32")
 

@@ -45,7 +45,11 @@ class NetworkSettings:
         "Twice the limbs; checked against the skeleton.", default=38, minimum=2
     )
     width_multiplier: float = setting(
-        "Scales every layer's channels but the outputs'.", default=1.0, minimum=0.03, maximum=4.0
+        "Scales every layer's channels but the outputs'; the layer before a stage's maps keeps one "
+        "a map at least.",
+        default=1.0,
+        minimum=0.03,
+        maximum=4.0,
     )
     use_self_attention: bool = setting("Self-attention in stages 2 and up.", default=False)
     data_format: str = setting(
