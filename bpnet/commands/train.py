@@ -272,10 +272,11 @@ def describe(spec: "BpNetTrainer", skeleton: "Skeleton", key: str | None) -> str
     dims = spec.dataloader.image_config.image_dims
     model = build_or_load(spec, None, skeleton=skeleton, key=key)
     network = describe_network(model, dims.height, dims.width)
+    whole = " and, by squeeze and excitation, the whole image" if network.sees_whole_image else ""
     return (
         f"# network: {network.parameters:,} parameters ({network.trainable_parameters:,} trained), "
         f"{network.gflops:.1f} GFLOPs an image of {dims.height} x {dims.width}, "
-        f"receptive field {network.receptive_field} pixels"
+        f"receptive field {network.receptive_field} pixels{whole}"
     )
 
 
