@@ -178,6 +178,19 @@ def test_a_pattern_without_records_is_named(worms: Path) -> None:
         find_records(dataclasses.replace(config, train_records_path=["train-*", "val-*"]))
 
 
+def test_records_behind_an_address_are_found(worms: Path) -> None:
+    config = spec_of(worms).dataloader.dataset_config
+    for name in ("train-1", "train-0", "other"):
+        tf.io.write_file(f"ram://plan/{name}", b"")
+    remote = dataclasses.replace(config, train_records_path=["ram://plan/train-*"])
+    assert [path.name for path in find_records(remote)] == ["train-0", "train-1"]
+    folder = dataclasses.replace(config, train_records_folder_path="ram://plan")
+    found = find_records(dataclasses.replace(folder, train_records_path=["oth*"]))
+    assert [path.name for path in found] == ["other"]
+    with pytest.raises(DataError, match="no file matches ram://plan/val"):
+        find_records(dataclasses.replace(config, train_records_path=["ram://plan/val-*"]))
+
+
 def test_the_plan_goes_by_steps_or_by_the_clock() -> None:
     plan = Plan(epochs=10, steps_per_epoch=5, budget=60.0)
     assert plan.last_step == 50

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpnet.data import storage
 from bpnet.errors import DataError
 from bpnet.spec.dataloader import DatasetConfig
 
@@ -76,18 +77,27 @@ def _find(kind: str, folder: Path, entries: list[str]) -> list[Path]:
     """The files that the entries of ``<kind>_records_path`` mean."""
     records: list[Path] = []
     for entry in entries:
-        pattern = Path(entry)
-        if pattern.is_absolute():
-            root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
-        else:
-            root = folder
-        files = sorted(path for path in root.glob(str(pattern)) if path.is_file())
+        try:
+            files = storage.find_files(*_place(folder, entry))
+        except OSError as error:
+            said = f"{kind}_records_path: {entry} cannot be listed: {error.strerror or error}"
+            raise DataError(said) from error
         if not files:
             raise DataError(
-                f"{kind}_records_path: no file matches {folder / entry}; "
+                f"{kind}_records_path: no file matches {storage.address(storage.join(folder, entry))}; "
                 "`bpnet dataset_convert` writes the records"
             )
         records += [path for path in files if path not in records]
     if not records:
         raise DataError(f"{kind}_records_path is empty; name at least one record file")
     return records
+
+
+def _place(folder: Path, entry: str) -> tuple[Path, str]:
+    """A folder and the pattern below it that an entry means."""
+    path = Path(entry)
+    if storage.is_remote(entry):
+        return path.parent, path.name
+    if path.is_absolute():
+        return Path(path.anchor), str(path.relative_to(path.anchor))
+    return folder, entry

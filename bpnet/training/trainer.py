@@ -91,7 +91,7 @@ def train(
         spec,
         results_dir,
         skeleton=skeleton,
-        steps=steps_per_epoch(records, batch_size * spec.gradient_accumulation_steps),
+        steps=steps_per_epoch(records, batch_size * spec.gradient_accumulation_steps, skipped),
         budget=max_minutes * 60 if max_minutes else None,
         precision=choose_precision(use_amp=use_amp),
         devices=devices,
