@@ -7,6 +7,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 PYTHON_BASE ?= python3.10
 MINUTES ?=
 RESULTS ?= quickstart
+RUNS ?= 20000
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ NATIVE := $(shell find bpnet/decode/csrc -type f)
 FORMATTED := $(shell find bpnet/decode/csrc examples tests -name '*.cpp' -o -name '*.[ch]')
 LINTED := bpnet tests benchmarks
 
-.PHONY: quickstart test test-base check format ci-full clean
+.PHONY: quickstart test test-base check format fuzz ci-full clean
 
 quickstart: $(READY)
 	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
@@ -37,6 +39,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix $(LINTED)
 	$(BIN)/ruff format $(LINTED)
 	$(BIN)/clang-format -i $(FORMATTED)
+
+# The decoder under sanitizers, for as long as you like.
+fuzz: $(READY)
+	BPNET_FUZZ_RUNS=$(RUNS) BPNET_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/test_decode_fuzz.py
 
 ci-full: check test test-base quickstart
 
