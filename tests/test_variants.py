@@ -147,9 +147,10 @@ def test_parameters_of_a_dense_block():
         for block in ("convolution", "dense")
     )
 
-    given, wide = 16 + 4 + 2, 16  # features and both maps; 128 / 8 channels
-    before = 5 * 5 * given * wide + wide + 2 * (wide * wide + wide)
-    after = 9 * given * wide + 9 * wide * wide + 2 * wide + 2 * (2 * wide * wide + wide)
+    # Features and both maps; 128 / 8 channels; the layer before the maps is never narrowed.
+    given, wide, final = 16 + 4 + 2, 16, 128
+    before = 5 * 5 * given * wide + wide + 2 * (wide * final + final)
+    after = 9 * given * wide + 9 * wide * wide + 2 * wide + 2 * (2 * wide * final + final)
     assert dense - plain == after - before
 
 

@@ -16,6 +16,7 @@ from bpnet.spec.network import BpNetLiteModel, BpNetModel, BpNetPafFirstModel, N
 
 HEATMAP_OUTPUT = "heatmap_out"
 PAF_OUTPUT = "paf_out"
+LEAST_FINAL_WIDTH = 128
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class _Stage:
 
     def draw(self, x: Any, branch: _Branch, *, scope: str, last: bool) -> Any:
         """The end of a branch: a 1x1 convolution, perhaps attention, and the maps."""
-        channels = self.model.paf_channels if branch is _PAF else self.model.heat_channels
-        # Maps that differ cannot be drawn from fewer features than there are maps.
-        style, width = self.style, max(self.final_width, scaled_channels(channels, 1.0))
+        style, width = self.style, self.final_width
         convolution = f"{scope}.conv{len(self.kernel_sizes) + 1}"
         x = convolve_activated(x, width, 1, name=convolution, style=style)
         if self.model.use_self_attention and self.number > 1:
@@ -64,6 +63,7 @@ class _Stage:
             )
             x = keras.layers.Multiply(name=name)([x, attention])
         name = branch.output if last else f"stage{self.number}.{branch.long}.out"
+        channels = self.model.paf_channels if branch is _PAF else self.model.heat_channels
         # float32: the loss sums over a whole batch of maps, and decoders read them.
         return convolve(x, channels, 1, name=name, style=style, dtype="float32")
 
@@ -89,7 +89,7 @@ def draw_in_parallel(
             kernel_sizes=kernel_sizes,
             block="convolution" if first else model.refinement_block,
             width=width,
-            final_width=scaled_channels(512, model.width_multiplier) if first else width,
+            final_width=_final_width(512 if first else 128, model),
         )
         x = features if first else _join(stage, [features, heatmaps[-1], pafs[-1]])
         shared = stage.convolve(x, scope=f"stage{number}") if lite else None
@@ -121,7 +121,7 @@ def draw_pafs_first(
             kernel_sizes=model.stage_kernel_sizes,
             block=model.refinement_block,
             width=scaled_channels(channels, model.width_multiplier),
-            final_width=scaled_channels(512 if maps else 256, model.width_multiplier),
+            final_width=_final_width(512 if maps else 256, model),
         )
         scope = f"stage{number}"
         x = features if number == 1 else _join(stage, [features, *pafs[-1:], *heatmaps[-1:]])
@@ -129,6 +129,15 @@ def draw_pafs_first(
         last = len(maps) + 1 == stages
         maps.append(stage.draw(x, branch, scope=f"{scope}.{branch.short}", last=last))
     return heatmaps, pafs
+
+
+def _final_width(channels: int, model: NetworkSettings) -> int:
+    """Channels before the maps: not fewer than TAO's refinement stages have.
+
+    A network a quarter as wide would draw 38 and more PAF channels from 32 features, which cannot
+    be told apart by a 1x1 convolution.
+    """
+    return max(scaled_channels(channels, model.width_multiplier), LEAST_FINAL_WIDTH)
 
 
 def _join(stage: _Stage, tensors: list[Any]) -> Any:

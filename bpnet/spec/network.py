@@ -45,8 +45,7 @@ class NetworkSettings:
         "Twice the limbs; checked against the skeleton.", default=38, minimum=2
     )
     width_multiplier: float = setting(
-        "Scales every layer's channels but the outputs'; the layer before a stage's maps keeps one "
-        "a map at least.",
+        "Scales every layer's channels but the outputs'; the layer before the maps keeps 128.",
         default=1.0,
         minimum=0.03,
         maximum=4.0,

@@ -83,8 +83,9 @@ def _find(kind: str, folder: Path, entries: list[str]) -> list[Path]:
             said = f"{kind}_records_path: {entry} cannot be listed: {error.strerror or error}"
             raise DataError(said) from error
         if not files:
+            sought = storage.address(storage.join(folder, entry))
             raise DataError(
-                f"{kind}_records_path: no file matches {storage.address(storage.join(folder, entry))}; "
+                f"{kind}_records_path: no file matches {sought}; "
                 "`bpnet dataset_convert` writes the records"
             )
         records += [path for path in files if path not in records]
