@@ -5,7 +5,9 @@
 
 A network that is trained on a few images must find everyone in them again, or some part of the
 line (labels, network, loss, decoder, evaluation) is wrong. Beside its AP stands the AP that the
-drawn targets of the same images decode to.
+drawn targets of the same images decode to. The skeleton is the dense one: with the limbs of the
+usual skeleton two of the ten people leave a knee behind (its hip is not labelled), and even drawn
+targets decode to 0.918.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from bpnet.pose.maps import PoseMaps
 from bpnet.pose.skeleton import Skeleton
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SKELETON = REPOSITORY / "model_pose_config" / "bpnet_18joints.json"
+SKELETON = REPOSITORY / "model_pose_config" / "coco_17joints_dense.json"
 LARGE = 96**2  # square pixels: COCO's limit of large people
 
 
@@ -37,7 +39,8 @@ def main() -> int:
     labels = json.loads((args.root / args.annotations).read_text())
     chosen = choose_images(labels, args.images)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+        work = args.results_dir or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
         specs = write_specs(work, labels, chosen, args)
         if train(work, specs, args.epochs):
             return 1
@@ -74,7 +77,8 @@ def write_specs(
         "annotations": [each for each in labels["annotations"] if each["image_id"] in chosen],
     }
     (work / "annotations.json").write_text(json.dumps(subset))
-    (work / "images").symlink_to((args.root / args.images_folder).resolve())
+    if not (work / "images").exists():
+        (work / "images").symlink_to((args.root / args.images_folder).resolve())
     section = {
         "images_root_dir_path": "images",
         "mask_root_dir_path": "masks",
@@ -86,9 +90,10 @@ def write_specs(
     dataset["data_filtering_params"] = {"min_acceptable_kpts": 1}
     (work / "dataset.json").write_text(json.dumps(dataset))
     height, width = args.size
+    skeleton = Skeleton.load(SKELETON)
     training = {
         "num_epoch": args.epochs,
-        "checkpoint_n_epoch": args.epochs,
+        "checkpoint_n_epoch": max(1, args.epochs // 10),
         "validation_every_n_epoch": args.epochs,
         "use_stagewise_lr_multipliers": False,
         "dataloader": {
@@ -109,6 +114,8 @@ def write_specs(
         "model": {
             "__class_name__": "BpNetLiteModel",
             "stages": 2,
+            "heat_channels": skeleton.heatmap_channels,
+            "paf_channels": skeleton.paf_channels,
             "width_multiplier": args.width,
             "kernel_initializer": "he_normal",
             "kernel_regularization_factor": 0.0,
@@ -116,8 +123,8 @@ def write_specs(
         "optimizer": {
             "__class_name__": "AdamWOptimizer",
             "learning_rate_schedule": {
-                "__class_name__": "SoftstartAnnealingLearningRateSchedule",
-                "base_learning_rate": 2e-3,
+                "__class_name__": "CosineLearningRateSchedule",
+                "base_learning_rate": 1e-3,
                 "min_learning_rate": 1e-5,
             },
         },
@@ -202,9 +209,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--annotations", required=True, help="COCO file, below --root")
     parser.add_argument("--images_folder", required=True, help="images, below --root")
     parser.add_argument("--images", type=int, default=8, help="number of images")
-    parser.add_argument("--epochs", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=3000)
     parser.add_argument("--width", type=float, default=0.25, help="width multiplier")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), help="height, width")
+    parser.add_argument("-r", "--results_dir", type=Path, help="keep what is made in this folder")
     parser.add_argument("--json", action="store_true", help="a JSON object as the last line")
     return parser.parse_args()
 
