@@ -92,9 +92,10 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
         "random_seed": seed,
         "num_epoch": 100,  # more than the minutes allow: the clock ends the training
         "checkpoint_n_epoch": 1,
-        "validation_every_n_epoch": 1,
+        "validation_every_n_epoch": 2,
         "max_ckpt_to_keep": 2,
         "use_stagewise_lr_multipliers": False,
+        "ema_decay": 0.999,
         "dataloader": {
             "__class_name__": "BpNetDataloader",
             "batch_size": 2,  # a short training is short of steps, not of pictures
@@ -144,11 +145,10 @@ def _optimizer() -> dict[str, Any]:
         "__class_name__": "AdamWOptimizer",
         "weight_decay": 1e-4,
         "learning_rate_schedule": {
-            "__class_name__": "SoftstartAnnealingLearningRateSchedule",
-            "soft_start": 0.05,
-            "annealing": 0.5,
+            "__class_name__": "CosineLearningRateSchedule",
+            "warm_up": 0.03,
             "base_learning_rate": 1e-3,
-            "min_learning_rate": 3e-5,
+            "min_learning_rate": 1e-5,
         },
     }
 
