@@ -104,7 +104,7 @@ def _targets(root: Path) -> "tuple[NDArray[np.uint8], NDArray[np.float32], NDArr
     import numpy as np
 
     from bpnet.commands.quickstart_specs import DATASET
-    from bpnet.data.pipeline import make_batches
+    from bpnet.data.pipeline import iterate, make_batches
     from bpnet.encode import draw_maps
     from bpnet.pose.skeleton import Skeleton
     from bpnet.spec.dataloader import STRIDE
@@ -124,7 +124,7 @@ def _targets(root: Path) -> "tuple[NDArray[np.uint8], NDArray[np.float32], NDArr
         steps=1,
         augment=False,
     )
-    batch = next(iter(batches))
+    batch = next(iterate(batches))
     height, width = loader.pose_config.target_shape
     labels = loader.label_processor_config
     heatmaps, pafs = draw_maps(

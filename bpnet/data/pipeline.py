@@ -7,6 +7,7 @@ changes it.
 """
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,19 +124,24 @@ def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
     Raises:
         DataError: An image, mask or record cannot be used; the sentence names it.
     """
-    iterator = iter(batches)
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except tf.errors.OpError as error:
-            # TensorFlow carries an error out of its threads as text: type, sentence, traceback.
-            found = re.search(r"DataError: (.*?)\n\s*Traceback", error.message, re.DOTALL)
-            if found is None:
-                raise
-            raise DataError(found[1]) from None
-        yield batch
+    held = [iter(batches)]
+    try:
+        while True:
+            try:
+                batch = next(held[0])
+            except StopIteration:
+                return
+            except tf.errors.OpError as error:
+                # TensorFlow carries an error out of its threads as text: type, sentence, traceback.
+                found = re.search(r"DataError: (.*?)\n\s*Traceback", error.message, re.DOTALL)
+                if found is None:
+                    raise
+                raise DataError(found[1]) from None
+            yield batch
+    finally:
+        # Destroying an iterator waits for its own threads. Left to the garbage collector (an
+        # error's traceback holds this frame) that can happen inside one of them, for ever.
+        threading.Thread(target=held.clear, name="bpnet-loader-end").start()
 
 
 def steps_per_epoch(
