@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from bpnet.errors import DataError, SpecError
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
 from bpnet.spec.dataset import DatasetSpec
+
+SWITCH_INTERVAL = 2e-4  # seconds; Python's own is 5e-3, three images' decoding
 
 Arrays = tuple[
     NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bytes_]
@@ -65,9 +68,11 @@ class BatchReader:
         """Scan the record files; arguments and errors as ``make_batches``.
 
         It turns OpenCV's own threads off, for the whole process: beside the pool's they cost
-        more than they save.
+        more than they save. And Python's threads wait less for each other: a thread back from
+        decoding needs the lock for microseconds, which one that prepares a batch would keep.
         """
         cv2.setNumThreads(1)
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         dims = loader.image_config.image_dims
         self.network_size = (dims.height, dims.width)
         rows, columns = loader.pose_config.target_shape
