@@ -38,8 +38,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SKELETON = REPOSITORY / "model_pose_config" / "bpnet_18joints.json"
 PEOPLE = (1, 5, 10, 15, 20, 25, 30, 35, 40)  # of the crowds
 FAST_CALLS = 10  # of the fast decoder in a turn, for the clock's sake
-BATCH = 64  # images of decode_batch
-ROUNDS = 20_000  # of hashing, about as long as a batch
+BATCH = 256  # images of decode_batch
+ROUNDS = 200_000  # of hashing, so many that waking a thread does not count
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def _tasks(
     tasks["resize"] = each(enlarge, twenty)
     tasks["x8 reference"] = each(x8, twenty)
     tasks["x8, OpenCV peaks"] = each(X8Decoder(x8.skeleton, find_peaks_with_opencv), twenty)
+    # Longer than what another task left of the caches, or a sleeping thread, can cost.
     batch = [twenty[index % len(twenty)] for index in range(BATCH)]
     for threads, name in ((1, "1 thread"), (2, "2 threads")):
         decode_batch = partial(decode.decode_batch, batch, threads=threads)
