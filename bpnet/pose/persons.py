@@ -18,12 +18,15 @@ class PersonKeypoints:
         person_score: (P,) float32; the higher, the more certain.
         dropped_peaks: candidates for keypoints that were left out, for there were more than the
             decoder considers; above 0, people may be missing.
+        ids: (P,) int64, the same for one person in every frame of a video; None where people are
+            not tracked.
     """
 
     xy: NDArray[np.float32]
     score: NDArray[np.float32]
     person_score: NDArray[np.float32]
     dropped_peaks: int = 0
+    ids: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
