@@ -1,4 +1,10 @@
-"""What every source of pictures gives: frames, one after the other."""
+"""What every source of pictures gives: frames, one after the other.
+
+A source that fails as a whole (a stream that stays gone, a camera unplugged, a video cut short)
+ends with a last frame that has a ``failure`` and no image: what came before stands, and other
+sources go on. What can be known before reading (no such file, no video in it) is raised as a
+``DataError`` by ``open_source``.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +41,8 @@ class FrameSource(Protocol):
         name: as printed, logged and written: never with a password.
         moving: whether frames follow each other in time, so that people can be tracked.
         count: frames that are expected; None where nobody knows.
-        frame_rate: frames a second of a video or stream; None for photos.
+        frame_rate: frames a second of a video, a camera or a stream, of the latter two known from
+            the first frame on; None for photos and where nobody knows.
         header: what the source says besides its frames, kept in the results.
         dropped: frames left out by policy so far.
     """
@@ -51,4 +58,7 @@ class FrameSource(Protocol):
         """The frames in order. Ends with the source; a failure of one frame does not end it."""
 
     def close(self) -> None:
-        """Let go of files, devices and connections; a second time does nothing."""
+        """Let go of files, devices and connections; a second time does nothing.
+
+        May be called from another thread than the one that iterates, whose loop then ends.
+        """
