@@ -89,16 +89,22 @@ def to_tensor(
 
     A network that takes uint8 normalises its pixels itself.
     """
-    if contract.channel_order == "bgr":
-        images = images[..., ::-1]
-    values: NDArray[Any] = images
-    if dtype is not np.uint8:
-        values = images.astype(np.float32)
-        values *= (1 / np.asarray(contract.image_scale)).astype(np.float32)
-        values -= np.asarray(contract.image_offset, np.float32)
-    if contract.layout == "nchw":
-        values = values.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(values, dtype=dtype)
+    if dtype is np.uint8:
+        ordered = images[..., ::-1] if contract.channel_order == "bgr" else images
+        if contract.layout == "nchw":
+            ordered = ordered.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(ordered)
+    count, height, width, _ = images.shape
+    nchw = contract.layout == "nchw"
+    values = np.empty((count, 3, height, width) if nchw else (count, height, width, 3), np.float32)
+    order = (2, 1, 0) if contract.channel_order == "bgr" else (0, 1, 2)
+    # A channel at a time: NumPy is ten times slower where the innermost axis has three elements.
+    for channel, source in enumerate(order):
+        plane = values[:, channel] if nchw else values[..., channel]
+        scale = np.float32(1 / contract.image_scale[channel])
+        np.multiply(images[..., source], scale, out=plane)
+        plane -= np.float32(contract.image_offset[channel])
+    return values.astype(dtype, copy=False)
 
 
 def _factors(height: int, width: int, fit: InputFit, scale: float) -> tuple[float, float]:
