@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from bpnet.commands.options import at_least, read_key
 from bpnet.errors import SpecError
 from bpnet.files import model_candidates
+from bpnet.inference.results import persons_block as persons_block
+from bpnet.inference.results import pose_block as pose_block
 
 if TYPE_CHECKING:
     from bpnet.inference.predictor import Predictor
     from bpnet.pose.contract import ModelContract
-    from bpnet.pose.persons import PersonKeypoints
-    from bpnet.pose.skeleton import Skeleton
     from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
@@ -120,37 +120,11 @@ def _warn_of_unused_keys(path: Path, spec: "InferenceSpec") -> None:
         logger.warning("%s: no effect, for %s says itself what it is", ", ".join(given), path)
 
 
-def pose_block(skeleton: "Skeleton") -> dict[str, Any]:
-    """The skeleton as the head of detections.json: TAO's pose config."""
-    return {
-        "pose_config_type": skeleton.name,
-        "categories": [
-            {
-                "supercategory": "person",
-                "id": 1,
-                "name": "person",
-                "num_joints": len(skeleton.keypoints),
-                "keypoints": list(skeleton.keypoints),
-                "skeleton": [[start + 1, end + 1] for start, end in skeleton.limbs],
-            }
-        ],
-    }
-
-
 def spec_block(spec: "InferenceSpec | None") -> dict[str, Any] | None:
     """The resolved inference spec as JSON can hold it."""
     import dataclasses
 
     return None if spec is None else dataclasses.asdict(spec)
-
-
-def persons_block(persons: "PersonKeypoints") -> dict[str, Any]:
-    """``keypoints`` [P][K][x, y] in pixels, ``keypoint_scores`` [P][K] and ``scores`` [P]."""
-    return {
-        "keypoints": [[_rounded(xy) for xy in person] for person in persons.xy.tolist()],
-        "keypoint_scores": [_rounded(person) for person in persons.score.tolist()],
-        "scores": _rounded(persons.person_score.tolist()),
-    }
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
@@ -161,8 +135,3 @@ def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def _rounded(numbers: list[float]) -> list[float]:
-    """Four decimals: a float32 printed in full says more than it knows."""
-    return [round(number, 4) for number in numbers]
