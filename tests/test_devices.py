@@ -46,6 +46,20 @@ def test_two_devices_are_one(worms: Path, alone: Path, tmp_path: Path) -> None:
     assert "2 devices: a step sees 4 images" in log
 
 
+def test_a_training_goes_on_with_another_number_of_devices(
+    worms: Path, alone: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    spec = {**EMA, "checkpoint_n_epoch": 1}
+    first = start(worms, folder, spec=spec)
+    kill_when(first, lambda: (folder / "model.epoch-2.state.npz").is_file())
+
+    assert wait(start(worms, folder, devices=2, batch_size=2, spec=spec, log="again")) == [0]
+
+    assert "Going on from" in (tmp_path / "results.again.log").read_text()
+    assert_close(folder / "bpnet_model.keras", alone)
+
+
 def test_two_workers_are_one_also_after_one_was_killed(
     worms: Path, alone: Path, tmp_path: Path
 ) -> None:
