@@ -6,7 +6,7 @@ from bpnet.errors import SpecError
 from bpnet.model.description import describe_network
 from bpnet.model.graph import with_precision
 from bpnet.model.network import build_network
-from bpnet.spec.network import BpNetLiteModel, BpNetModel
+from bpnet.spec.network import BackboneAttributes, BpNetLiteModel, BpNetModel
 
 SMALL = {"stages": 2, "width_multiplier": 0.125}
 
@@ -34,6 +34,19 @@ def test_cost_of_the_default_network(default_network):
     assert description.stride == 8
     # 95 of the features, 48 of stage 1's three 3x3, 240 of each later stage's five 7x7.
     assert description.receptive_field == 95 + 48 + 2 * 240
+
+
+def test_an_early_stride_saves_operations_and_no_parameters(default_network):
+    early = build_network(BpNetLiteModel(backbone_attributes=BackboneAttributes(stem_stride=2)))
+    description = describe_network(early, 256, 256)
+
+    assert description.parameters == 16_777_835
+    assert [weight.shape for weight in early.weights] == [x.shape for x in default_network.weights]
+    assert description.stride == 8
+    # Features take 16.97 instead of 38.88: blocks 1 to 3 have a quarter of the positions.
+    assert description.gflops == pytest.approx(58.79 - 38.88 + 16.97, abs=0.02)
+    # Of the features: 44 pixels more.
+    assert description.receptive_field == 139 + 48 + 2 * 240
 
 
 @pytest.mark.parametrize(

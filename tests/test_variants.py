@@ -38,6 +38,7 @@ COMMON = {
     "width_multiplier": 0.125,
     "kernel_initializer": "he_normal",
 }
+EARLY = BackboneAttributes(stem_stride=2)
 MOBILENET, EFFICIENTNET = (
     BackboneAttributes(architecture=name) for name in ("mobilenet_v3_large", "efficientnet_v2_b0")
 )
@@ -56,6 +57,7 @@ VARIANTS = {
         use_self_attention=True,
         **COMMON,
     ),
+    "lite_early_stride": dataclasses.replace(LITE, backbone_attributes=EARLY),
     "lite_mobilenet": dataclasses.replace(LITE, backbone_attributes=MOBILENET),
     "paf_first_efficientnet": BpNetPafFirstModel(
         paf_stages=1, stage_kernel_sizes=[3], backbone_attributes=EFFICIENTNET, **COMMON
@@ -100,7 +102,7 @@ def test_a_variant_learns_is_saved_and_pruned(section, tmp_path):
 
     losses, unmoved = learn(network, steps=6)
 
-    assert losses[-1] < losses[0]
+    assert losses[-1] < losses[0] / 2  # 0.16 to 0.35 of it were measured
     assert not unmoved  # every weight takes part
     loaded, _ = load_model(save_model(network, tmp_path / "model.keras", CONTRACT))
     before, after = (KerasBackend(x, CONTRACT).predict(PIXELS)[0] for x in (network, loaded))
@@ -161,6 +163,10 @@ def test_parameters_of_a_dense_block():
         (
             {"backbone_attributes": dataclasses.replace(MOBILENET, use_bias=True)},
             "use_bias is true, but only the vgg can have biases",
+        ),
+        (
+            {"backbone_attributes": dataclasses.replace(MOBILENET, stem_stride=2)},
+            "stem_stride is 2, but mobilenet_v3_large has a stem of its own",
         ),
     ],
 )

@@ -11,6 +11,7 @@ import keras
 from bpnet.errors import SpecError
 from bpnet.model.inverted_residual import extract_by_efficientnet, extract_by_mobilenet
 from bpnet.model.layers import ConvolutionStyle, convolve, scaled_channels
+from bpnet.spec.dataloader import STRIDE
 from bpnet.spec.network import BackboneAttributes
 
 # Block, convolutions, channels, stride of the first one. Block 6 is not VGG's: its number keeps it
@@ -31,7 +32,14 @@ def extract_features(
         SpecError: Settings that do not go together.
     """
     if backbone.architecture == "vgg":
-        return _extract_by_vgg(image, style=style, width_multiplier=width_multiplier)
+        return _extract_by_vgg(
+            image, backbone.stem_stride, style=style, width_multiplier=width_multiplier
+        )
+    if backbone.stem_stride != 1:
+        raise SpecError(
+            f"backbone_attributes.stem_stride is {backbone.stem_stride}, but "
+            f"{backbone.architecture} has a stem of its own; leave the key out"
+        )
     if backbone.use_bias:
         raise SpecError(
             "backbone_attributes.use_bias is true, but only the vgg can have biases; "
@@ -45,11 +53,15 @@ def extract_features(
     return extract(image, style=style, width_multiplier=width_multiplier)
 
 
-def _extract_by_vgg(image: Any, *, style: ConvolutionStyle, width_multiplier: float) -> Any:
-    """Features of 256 * width_multiplier channels."""
-    x = image
-    for block, convolutions, channels, first_stride in BLOCKS:
+def _extract_by_vgg(
+    image: Any, stem_stride: int, *, style: ConvolutionStyle, width_multiplier: float
+) -> Any:
+    """Features of 256 * width_multiplier channels, at a stride of 8 whatever the stem's."""
+    x, left = image, STRIDE
+    for block, convolutions, channels, usual_stride in BLOCKS:
         filters = scaled_channels(channels, width_multiplier)
+        first_stride = min(left, stem_stride if block == 1 else usual_stride)
+        left //= first_stride
         for index in range(convolutions):
             scope = f"block_{block}{'abcd'[index]}"
             strides = first_stride if index == 0 else 1

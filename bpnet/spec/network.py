@@ -27,6 +27,13 @@ class BackboneAttributes:
         default=None,
     )
     nlayers: int = setting("Layers of the VGG; 19.", default=19, choices=(19,))
+    stem_stride: int = setting(
+        "Stride of the VGG's first convolution: 1 (TAO's), or 2 for less than half its "
+        "operations: blocks 1 to 3 then work at half the height and width, and block 4 does not "
+        "stride.",
+        default=1,
+        choices=(1, 2),
+    )
     use_bias: bool = setting("Biases in the convolutions of the VGG.", default=False)
     mtype: str = setting("HelNet's type.", default="default", no_effect="there is no HelNet here")
 
