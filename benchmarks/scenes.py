@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bpnet.commands.description import describe_by_inference_spec
 from bpnet.data.coco import CocoDataset, CocoImage, read_coco
 from bpnet.data.keypoints import KeypointReader
 from bpnet.encode import draw_maps
 from bpnet.errors import DataError
 from bpnet.evaluation import CocoMetrics, evaluate_persons
+from bpnet.inference.description import describe_by_inference_spec
 from bpnet.inference.predictor import Predictor, build_predictor, predictor_of
 from bpnet.inference.sources import read_image
 from bpnet.pose.maps import PoseMaps

@@ -7,8 +7,8 @@ import pytest
 from spots import write_model, write_spots
 
 from bpnet.cli import main
-from bpnet.commands.description import describe_by_inference_spec, describe_by_training_spec
 from bpnet.errors import ModelError
+from bpnet.inference.description import describe_by_inference_spec, describe_by_training_spec
 from bpnet.spec.inference import InferenceSpec, ModelInput, ModelOutput
 from bpnet.spec.reader import read_spec
 from bpnet.spec.train import BpNetTrainer

@@ -103,7 +103,7 @@ def test_an_image_of_one_pixel_ends_in_a_sentence(
         (["--input_type", "json", "--input", "gone.json"], "gone.json cannot be read"),
         (["--input", "x.png", "-m", "gone.onnx"], "gone.onnx"),
         (["--input", "x.png", "-m", "model.pb"], "unknown model suffix '.pb'"),
-        (["--input", "x.png", "-m", "model.engine"], "TensorRT engines are not supported"),
+        (["--input", "x.png", "-m", "model.engine"], "model.engine does not exist"),
         (["--input", "x.png", "-i", "gone.yaml"], "gone.yaml"),
         (["--input", "x.png", "--set", "pad_valu=3"], "pad_valu"),
         ([], "--input is missing"),

@@ -165,7 +165,7 @@ def _export(
 
 def _described(found: Path, spec: "BpNetTrainer | None", model: "keras.Model") -> "ModelContract":
     """The contract of the model file ``found``, which carries none, from its training spec."""
-    from bpnet.commands.description import describe_by_training_spec
+    from bpnet.inference.description import describe_by_training_spec
 
     if spec is None:
         raise SpecError(

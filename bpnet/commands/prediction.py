@@ -22,7 +22,9 @@ RESULTS_DIR = Path("results")  # without -r
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """``-i``, ``-m``, ``--threads`` and ``--batch_size``, as inference and evaluate have them."""
+    """``-i``, ``-m``, and how the model runs, as inference and evaluate have them."""
+    from bpnet.inference.providers import PROVIDERS
+
     parser.add_argument(
         "-i",
         "--inference_spec",
@@ -35,7 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model_filename",
         type=Path,
         metavar="FILE",
-        help="model, .keras .hdf5 .tlt .onnx .etlt (default: model_path of the inference spec)",
+        help="model, .keras .hdf5 .tlt .onnx .etlt .engine .plan .trt "
+        "(default: model_path of the inference spec)",
     )
     parser.add_argument(
         "--batch_size", type=at_least(1), default=8, metavar="N", help="images a run (default: 8)"
@@ -44,7 +47,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=at_least(1),
         metavar="N",
-        help="of ONNX Runtime and the decoder (default: all cores)",
+        help="of the network on a CPU, and of the decoder (default: all cores)",
+    )
+    parser.add_argument(
+        "--provider",
+        choices=PROVIDERS,
+        default="auto",
+        help="what runs ONNX files (default: auto, the best of cuda, openvino and cpu that this "
+        "ONNX Runtime has; tensorrt first builds an engine, for minutes)",
     )
 
 
@@ -66,7 +76,7 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
     Raises:
         SpecError: Nothing names a model.
     """
-    from bpnet.commands.description import describe_by_inference_spec
+    from bpnet.inference.description import describe_by_inference_spec
     from bpnet.inference.predictor import build_predictor
 
     path = _model_path(args, spec)
@@ -86,6 +96,7 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
         key=read_key(args),
         threads=args.threads,
         batch_size=args.batch_size,
+        provider=args.provider,
     )
     if spec is not None and not described:
         _warn_of_unused_keys(path, spec)

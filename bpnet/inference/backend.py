@@ -1,5 +1,6 @@
 """One face for every model file: images in, maps out."""
 
+import logging
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from bpnet.inference.description import Describe, describe_model
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
 
+logger = logging.getLogger(__name__)
+
 ONNX_SUFFIXES = (".onnx", ".etlt")
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
@@ -21,9 +24,11 @@ class Backend(Protocol):
 
     Attributes:
         contract: what the network is: skeleton, pixels, strides; height and width where fixed.
+        runs_on: the library and device that run it, in a word or two.
     """
 
     contract: ModelContract
+    runs_on: str
 
     def predict(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
         """The maps of each of ``images``, (N, H, W, 3) uint8 RGB.
@@ -39,16 +44,18 @@ def open_backend(
     stage: int | None = None,
     key: str | None = None,
     threads: int | None = None,
+    provider: str = "auto",
 ) -> Backend:
     """The backend that runs the model file ``path``, chosen by its suffix.
 
     Args:
         path: ``.keras``, ``.hdf5`` or ``.tlt`` (Keras, needs TensorFlow), ``.onnx`` or ``.etlt``
-            (ONNX Runtime only).
+            (ONNX Runtime only), ``.engine``, ``.plan`` or ``.trt`` (TensorRT, needs a GPU).
         describe: asked where the file carries no metadata of ours.
         stage: whose maps are read, from 1; None: the last.
         key: of an encrypted file.
-        threads: of ONNX Runtime; None: all cores.
+        threads: of ONNX Runtime or TensorFlow; None: all cores.
+        provider: of ONNX Runtime: auto, cpu, cuda, tensorrt or openvino.
 
     Raises:
         ModelError: The file is missing, broken, not a model, or nobody says what it is.
@@ -56,19 +63,45 @@ def open_backend(
     """
     suffix = path.suffix.lower()
     if suffix in ONNX_SUFFIXES:
-        return _open_onnx(path, describe=describe, stage=stage, key=key, threads=threads)
-    if suffix in KERAS_SUFFIXES:
-        return _open_keras(path, describe=describe, stage=stage, key=key)
-    if suffix in ENGINE_SUFFIXES:
-        raise ModelError(
-            f"{path}: TensorRT engines are not supported in this release; "
-            "use the .onnx file that the engine was built from"
+        data = _read_onnx(path, key)
+        from bpnet.inference.onnx_backend import OnnxBackend
+
+        backend: Backend = OnnxBackend(
+            path, data=data, describe=describe, stage=stage, threads=threads, provider=provider
         )
-    known = " ".join(KERAS_SUFFIXES + ONNX_SUFFIXES)
-    raise ModelError(f"{path}: unknown model suffix {suffix!r}; expected one of {known}")
+    elif suffix in KERAS_SUFFIXES:
+        backend = _open_keras(path, describe=describe, stage=stage, key=key, threads=threads)
+    elif suffix in ENGINE_SUFFIXES:
+        from bpnet.inference.tensorrt_backend import open_engine
+
+        backend = open_engine(path, describe=describe, stage=stage)
+    else:
+        known = " ".join(KERAS_SUFFIXES + ONNX_SUFFIXES + ENGINE_SUFFIXES)
+        raise ModelError(f"{path}: unknown model suffix {suffix!r}; expected one of {known}")
+    if provider != "auto" and suffix not in ONNX_SUFFIXES:
+        logger.warning("--provider %s: no effect, %s is no ONNX file", provider, path)
+    if threads is not None and suffix in ENGINE_SUFFIXES:
+        logger.info("threads: of the decoder only, for %s runs on a GPU", path)
+    logger.info("%s runs on %s", path, backend.runs_on)
+    return backend
 
 
-def _open_onnx(
+def _read_onnx(path: Path, key: str | None) -> bytes | None:
+    """What an encrypted file holds; None for a plain one, which its reader opens itself."""
+    from bpnet.encryption import decrypt, missing_model
+
+    if not path.exists():
+        raise missing_model(path)
+    if path.suffix.lower() != ".etlt":
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    return decrypt(data, key, source=str(path))
+
+
+def _open_keras(
     path: Path,
     *,
     describe: Describe | None,
@@ -76,25 +109,8 @@ def _open_onnx(
     key: str | None,
     threads: int | None,
 ) -> Backend:
-    from bpnet.encryption import decrypt, missing_model
-    from bpnet.inference.onnx_backend import OnnxBackend
-
-    if not path.exists():
-        raise missing_model(path)
     try:
-        data = path.read_bytes() if path.suffix.lower() == ".etlt" else None
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    if data is not None:
-        data = decrypt(data, key, source=str(path))
-    return OnnxBackend(path, data=data, describe=describe, stage=stage, threads=threads)
-
-
-def _open_keras(
-    path: Path, *, describe: Describe | None, stage: int | None, key: str | None
-) -> Backend:
-    try:
-        from bpnet.inference.keras_backend import KerasBackend
+        from bpnet.inference.keras_backend import KerasBackend, use_threads
         from bpnet.model.files import find_model, load_model
     except ModuleNotFoundError as error:
         raise MissingLibraryError(
@@ -103,6 +119,8 @@ def _open_keras(
         ) from error
 
     path = find_model(path)
+    if threads is not None:
+        use_threads(threads)
     model, contract = load_model(path, key=key)
     if contract is None:
         contract = describe_model(path, describe)

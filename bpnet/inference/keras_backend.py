@@ -1,5 +1,8 @@
 """Networks as Keras models, run by TensorFlow."""
 
+import dataclasses
+import logging
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,9 +11,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
+from bpnet.inference.tensors import make_maps
 from bpnet.model.outputs import stages_of
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
+
+logger = logging.getLogger(__name__)
+
+
+def use_threads(threads: int) -> None:
+    """Give TensorFlow so many threads, which it takes before its first work only."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        logger.warning("threads: TensorFlow already runs, and keeps the threads that it has")
 
 
 class KerasBackend:
@@ -20,6 +34,7 @@ class KerasBackend:
 
     Attributes:
         contract: what the network is; ``height`` and ``width`` where its input fixes them.
+        runs_on: TensorFlow and the kind of device.
     """
 
     def __init__(
@@ -39,7 +54,11 @@ class KerasBackend:
                 f"the model's maps have {channels} channels, but the skeleton {skeleton.name} "
                 f"needs {expected}"
             )
-        self.contract: ModelContract = contract
+        rows, columns = model.inputs[0].shape[1:3]
+        self.contract: ModelContract = dataclasses.replace(
+            contract, height=rows or contract.height, width=columns or contract.width
+        )
+        self.runs_on = f"TensorFlow {'gpu' if tf.config.list_physical_devices('GPU') else 'cpu'}"
         chosen = keras.Model(model.inputs, outputs)
         scale = tf.constant(contract.image_scale, tf.float32)
         offset = tf.constant(contract.image_offset, tf.float32)
@@ -55,9 +74,5 @@ class KerasBackend:
     def predict(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
         """The maps of each of ``images``, (N, H, W, 3) uint8 RGB."""
         heatmaps, pafs = (np.asarray(maps, np.float32) for maps in self._forward(images))
-        heatmap_stride = images.shape[1] / heatmaps.shape[1]
-        paf_stride = images.shape[1] / pafs.shape[1]
-        return [
-            PoseMaps(heatmap, paf, heatmap_stride, paf_stride)
-            for heatmap, paf in zip(heatmaps, pafs, strict=True)
-        ]
+        height, width = images.shape[1:3]
+        return make_maps(heatmaps, pafs, self.contract, Path("the model"), size=(height, width))

@@ -5,8 +5,9 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from bpnet.spec.dataloader import STRIDE
 from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
+
+WINDOW = 4  # batches of images in memory at once, among which equal sizes are sought
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,23 @@ class Predictor:
         Raises:
             DataError: The file cannot be read, or the image is too small or too elongated.
         """
-        if isinstance(image, str | Path):
-            image = read_image(Path(image))
         return self.predict([image])[0]
 
-    def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[PersonKeypoints]:
-        """The people of each (H, W, 3) uint8 RGB image, in its pixels.
+    def predict(self, images: Iterable[NDArray[np.uint8] | str | Path]) -> list[PersonKeypoints]:
+        """The people of each image, (H, W, 3) uint8 RGB or a file, in its pixels.
+
+        Images whose network inputs are of equal size run together, ``batch_size`` at once.
 
         Raises:
-            DataError: An image is too small or too elongated.
+            DataError: A file cannot be read, or an image is too small or too elongated.
         """
-        prepared = [self.prepare(image) for image in images]
-        return self.decode(self.infer(prepared), prepared)
+        remaining = iter(images)
+        people: list[PersonKeypoints] = []
+        while some := list(islice(remaining, WINDOW * self.batch_size)):
+            pixels = (read_image(Path(x)) if isinstance(x, str | Path) else x for x in some)
+            prepared = [self.prepare(image) for image in pixels]
+            people += self.decode(self.infer(prepared), prepared)
+        return people
 
     def maps(self, image: NDArray[np.uint8]) -> tuple[PoseMaps, NetworkInput]:
         """The maps of one image, and the network input whose pixels they cover."""
@@ -177,23 +185,6 @@ class Predictor:
         return ordered
 
 
-def load(
-    model: str | Path, spec: InferenceSpec | None = None, *, key: str | None = None
-) -> Predictor:
-    """A predictor of a model file that bpnet wrote; call it with an image to get its people.
-
-    Args:
-        model: ``.onnx``, ``.etlt``, ``.keras``, ``.hdf5`` or ``.tlt``.
-        spec: how to run it; None: as the model's own metadata says.
-        key: of an encrypted file.
-
-    Raises:
-        ModelError: The file is missing, broken, or carries no metadata of bpnet.
-        MissingLibraryError: Its library is not installed.
-    """
-    return build_predictor(Path(model), spec, key=key)
-
-
 def build_predictor(
     model_path: Path,
     spec: InferenceSpec | None = None,
@@ -202,16 +193,18 @@ def build_predictor(
     key: str | None = None,
     threads: int | None = None,
     batch_size: int = 8,
+    provider: str = "auto",
 ) -> Predictor:
     """A predictor of the model file.
 
     Args:
-        model_path: ``.keras``, ``.hdf5``, ``.tlt``, ``.onnx`` or ``.etlt``.
+        model_path: whatever ``open_backend`` opens: Keras, ONNX or TensorRT.
         spec: how to run it; None: as the model's own metadata says.
         describe: asked where the file carries no metadata of ours.
         key: of an encrypted file.
-        threads: of ONNX Runtime and the decoder; None: all cores.
+        threads: of ONNX Runtime (or TensorFlow) and the decoder; None: all cores.
         batch_size: most images of equal size that the network gets at once.
+        provider: of ONNX Runtime: auto, cpu, cuda, tensorrt or openvino.
 
     Raises:
         ModelError: The file is missing, broken, not a model, or nobody says what it is.
@@ -219,7 +212,9 @@ def build_predictor(
         SpecError: The spec says something impossible for this model.
     """
     stage = None if spec is None else spec.output_stage_to_use
-    backend = open_backend(model_path, describe=describe, stage=stage, key=key, threads=threads)
+    backend = open_backend(
+        model_path, describe=describe, stage=stage, key=key, threads=threads, provider=provider
+    )
     return predictor_of(backend, spec, batch_size=batch_size, threads=threads)
 
 
@@ -263,7 +258,8 @@ def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, 
     """How images are fitted, and the scales to average over."""
     height, width = spec.input_shape
     mode = spec.keep_aspect_ratio_mode
-    multiple = math.ceil(max(STRIDE, contract.heatmap_stride, contract.paf_stride))
+    stride = math.ceil(max(STRIDE, contract.heatmap_stride, contract.paf_stride))
+    multiple = math.lcm(stride, spec.size_multiple or 1)
     scales: tuple[float, ...] = (1.0,)
     if spec.multi_scale_inference and spec.scales:
         scales = tuple(sorted(spec.scales))
@@ -282,6 +278,11 @@ def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, 
             raise SpecError(
                 f"the model's input is fixed to {contract.height}x{contract.width}, so it cannot "
                 "run at several scales; set multi_scale_inference to false"
+            )
+        if spec.flip_test and contract.width % stride:
+            raise SpecError(
+                f"the model's width is fixed to {contract.width}, so the mirrored image's maps lie "
+                f"between cells of {stride} pixels; set flip_test to false"
             )
         height, width, multiple = contract.height, contract.width, 1
     return InputFit(height, width, mode, spec.pad_value, multiple), scales
