@@ -1,0 +1,291 @@
+"""Networks as TensorRT engines, by the Python API of TensorRT 8.5 to 11.
+
+An engine is not portable: it runs on the kind of GPU and with the version of TensorRT that it was
+built for. What the network is stands beside it, in ``<engine>.json``:
+``{"bpnet": {...}}`` with the same contract that ONNX files of ours carry.
+"""
+
+import contextlib
+import importlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet.encryption import missing_model
+from bpnet.errors import MissingLibraryError, ModelError
+from bpnet.inference.cuda_memory import Buffer, CudaMemory, Stream, missing_gpu, open_cuda
+from bpnet.inference.description import Describe, describe_model
+from bpnet.inference.preprocess import to_tensor
+from bpnet.inference.tensors import Tensor, complete_contract, in_batches, make_maps
+from bpnet.pose.contract import ModelContract
+from bpnet.pose.maps import PoseMaps
+
+SIDECAR_KEY = "bpnet"
+TYPES: dict[str, type[np.generic]] = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "UINT8": np.uint8,
+}
+# The lean and the dispatch runtime run engines that were built version-compatible.
+MODULES = ("tensorrt", "tensorrt_lean", "tensorrt_dispatch")
+
+
+def open_engine(
+    path: Path, *, describe: Describe | None = None, stage: int | None = None
+) -> "TensorRTBackend":
+    """The backend of an engine file.
+
+    Raises:
+        ModelError: The file is missing, is no engine for this machine, or nobody says what it is.
+        MissingLibraryError: There is no NVIDIA GPU, driver, TensorRT or cuda-python.
+    """
+    if not path.exists():
+        raise missing_model(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    contract = read_sidecar(path) or describe_model(path, describe)
+    fault = missing_gpu()
+    if fault is not None:
+        raise MissingLibraryError(
+            f"{path} needs an NVIDIA GPU, but {fault}; "
+            "use the .onnx file that the engine was built from"
+        )
+    return TensorRTBackend(
+        path, data, contract, tensorrt=_import_tensorrt(path), memory=open_cuda(), stage=stage
+    )
+
+
+def read_sidecar(engine: Path) -> ModelContract | None:
+    """The contract in ``<engine>.json``, such as ``model.engine.json``; None without that file.
+
+    Raises:
+        ModelError: The file cannot be read or says something else.
+    """
+    path = engine.with_name(f"{engine.name}.json")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get(SIDECAR_KEY), dict):
+        raise ModelError(f'{path}: expected {{"{SIDECAR_KEY}": {{...}}}}, the engine\'s contract')
+    return ModelContract.from_dict(document[SIDECAR_KEY])
+
+
+class TensorRTBackend:
+    """An engine and how to feed it. Any number of threads may call it at once.
+
+    Each thread gets an execution context, a stream and buffers of its own, so what they ask for
+    runs side by side.
+
+    Attributes:
+        contract: what the network is; ``height`` and ``width`` where the engine fixes them.
+        runs_on: TensorRT and its version.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        data: bytes,
+        contract: ModelContract,
+        *,
+        tensorrt: Any,
+        memory: CudaMemory,
+        stage: int | None = None,
+    ) -> None:
+        """Make an engine of ``data``, the content of the file ``path``.
+
+        Args:
+            path: stands for the engine in errors.
+            data: the serialized engine.
+            contract: what is said of the network.
+            tensorrt: the module.
+            memory: of the GPU.
+            stage: whose maps are read, from 1; None: the last.
+
+        Raises:
+            ModelError: This TensorRT cannot run it, or it is no PAF network.
+        """
+        self._path, self._memory = path, memory
+        self._said = _Messages()
+        self.runs_on = f"TensorRT {tensorrt.__version__}"
+        with memory.current():
+            self._logger = _make_logger(tensorrt, self._said)
+            if hasattr(tensorrt, "init_libnvinfer_plugins"):  # the lean runtime has none
+                tensorrt.init_libnvinfer_plugins(self._logger, "")
+            self._runtime = tensorrt.Runtime(self._logger)
+            engine = self._runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise ModelError(
+                f"{path} cannot run here: an engine needs the TensorRT version and the kind of GPU "
+                f"that it was built for, this is {self.runs_on}{self._said.last()}; build it again "
+                "from its .onnx file"
+            )
+        if not hasattr(engine, "num_io_tensors"):
+            raise ModelError(f"{path} needs TensorRT 8.5 or newer, this is {self.runs_on}")
+        self._engine = engine
+        inputs, self._outputs = _list_tensors(engine, tensorrt, path)
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            found = ", ".join(map(str, inputs)) or "none"
+            raise ModelError(f"{path}: expected one input of four axes, found {found}")
+        self._types = {
+            each.name: _type_of(engine, each, path) for each in (*inputs, *self._outputs)
+        }
+        image, self._batches, self._sizes = _within_profile(engine, inputs[0])
+        self.contract: ModelContract = complete_contract(
+            contract, path, image, self._outputs, stage=stage
+        )
+        self._lanes = threading.local()
+
+    def predict(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
+        """The maps of each of ``images``, (N, H, W, 3) uint8 RGB."""
+        least, most = self._batches
+        with self._memory.current():
+            return in_batches(images, self._run, least=least, most=most)
+
+    def _run(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
+        name = self.contract.input_name
+        values = to_tensor(images, self.contract, self._types[name])
+        lane = self._lane()
+        shape = tuple(int(side) for side in values.shape)
+        if not lane.context.set_input_shape(name, shape):
+            raise ModelError(
+                f"{self._path} cannot run images {shape}: it was built for {self._sizes}"
+                f"{self._said.last()}; change input_shape and batch_size, or build it again"
+            )
+        arrays = {name: self._array(lane, name, shape)}
+        np.copyto(arrays[name], values)
+        self._memory.upload(lane.buffers[name], values.nbytes, lane.stream)
+        for output in self._outputs:
+            found = tuple(int(side) for side in lane.context.get_tensor_shape(output.name))
+            arrays[output.name] = self._array(lane, output.name, found)
+        self._execute(lane, shape)
+        wanted = self.contract.heatmap_output, self.contract.paf_output
+        for output_name in wanted:
+            size = arrays[output_name].nbytes
+            self._memory.download(lane.buffers[output_name], size, lane.stream)
+        self._memory.wait(lane.stream)
+        heatmaps, pafs = (arrays[each].copy() for each in wanted)  # the next run overwrites them
+        height, width = images.shape[1:3]
+        return make_maps(heatmaps, pafs, self.contract, self._path, size=(height, width))
+
+    def _execute(self, lane: "_Lane", shape: tuple[int, ...]) -> None:
+        if not lane.context.execute_async_v3(lane.stream.address):
+            raise ModelError(f"{self._path} failed on images {shape}{self._said.last()}")
+
+    def _lane(self) -> "_Lane":
+        """This thread's way to the GPU."""
+        lane: _Lane | None = getattr(self._lanes, "own", None)
+        if lane is None:
+            context = self._engine.create_execution_context()
+            if context is None:
+                raise ModelError(f"{self._path}: the GPU has no room for it{self._said.last()}")
+            lane = self._lanes.own = _Lane(context, self._memory.make_stream(), {})
+        return lane
+
+    def _array(self, lane: "_Lane", name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The host side of a tensor of ``shape``; the engine is told of the GPU side."""
+        if min(shape) < 1:
+            raise ModelError(f"{self._path}: tensor {name} has no definite shape: {shape}")
+        dtype = np.dtype(self._types[name])
+        size = int(np.prod(shape)) * dtype.itemsize
+        if name not in lane.buffers or lane.buffers[name].host.size < size:
+            lane.buffers[name] = self._memory.allocate(size)
+        if not lane.context.set_tensor_address(name, lane.buffers[name].address):
+            raise ModelError(f"{self._path}: tensor {name} has no place{self._said.last()}")
+        return lane.buffers[name].host[:size].view(dtype).reshape(shape)
+
+
+@dataclass
+class _Lane:
+    """What one thread runs an engine with; memory that is outgrown is freed with its buffer."""
+
+    context: Any
+    stream: Stream
+    buffers: dict[str, Buffer]
+
+
+class _Messages:
+    """What TensorRT said last."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def last(self) -> str:
+        """The message as the end of a sentence, for one failure."""
+        text, self.text = self.text, ""
+        return f" (TensorRT says: {text})" if text else ""
+
+
+def _make_logger(tensorrt: Any, said: _Messages) -> Any:
+    """A logger of TensorRT's that keeps its errors for ours."""
+
+    class Logger(tensorrt.ILogger):  # type: ignore[misc]  # a class of a library without types
+        def __init__(self) -> None:
+            tensorrt.ILogger.__init__(self)
+
+        def log(self, severity: Any, text: str) -> None:
+            if severity in (tensorrt.ILogger.INTERNAL_ERROR, tensorrt.ILogger.ERROR):
+                said.text = text.strip()
+
+    return Logger()
+
+
+def _import_tensorrt(path: Path) -> Any:
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise MissingLibraryError(
+        f"{path} needs TensorRT: pip install 'bpnet[tensorrt]', in the version that built the "
+        "engine (a Jetson has it in JetPack: apt install python3-libnvinfer)"
+    )
+
+
+def _list_tensors(engine: Any, tensorrt: Any, path: Path) -> tuple[list[Tensor], list[Tensor]]:
+    """Inputs and outputs; -1 in a shape: any number."""
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        shape = tuple(side if side >= 0 else None for side in engine.get_tensor_shape(name))
+        if engine.get_tensor_format(name) != tensorrt.TensorFormat.LINEAR:
+            raise ModelError(
+                f"{path}: tensor {name} has a packed format; build the engine with plain (LINEAR) "
+                "inputs and outputs"
+            )
+        is_input = engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT
+        (inputs if is_input else outputs).append(Tensor(name, shape))
+    return inputs, outputs
+
+
+def _type_of(engine: Any, tensor: Tensor, path: Path) -> type[np.generic]:
+    name = engine.get_tensor_dtype(tensor.name).name
+    if name not in TYPES:
+        raise ModelError(
+            f"{path}: tensor {tensor.name} is {name}; expected one of {', '.join(TYPES)}"
+        )
+    return TYPES[name]
+
+
+def _within_profile(engine: Any, image: Tensor) -> tuple[Tensor, tuple[int, int], str]:
+    """The input with the sides that the first profile fixes; its batches; its sizes in words."""
+    if None not in image.shape:
+        return image, (image.shape[0], image.shape[0]), str(list(image.shape))
+    least, _, most = (
+        tuple(map(int, each)) for each in engine.get_tensor_profile_shape(image.name, 0)
+    )
+    shape = _fixed_sides(least, most)
+    return Tensor(image.name, shape), (least[0], most[0]), f"{list(least)} to {list(most)}"
+
+
+def _fixed_sides(least: Sequence[int], most: Sequence[int]) -> tuple[int | None, ...]:
+    return tuple(low if low == high else None for low, high in zip(least, most, strict=True))
