@@ -144,7 +144,7 @@ def decode(container: InputContainer, stream: VideoStream) -> Generator[Decoded,
         yield from _decoded(stream, packet)
 
 
-def _decoded(stream: VideoStream, packet: av.Packet[VideoStream] | None) -> Iterator[Decoded]:
+def _decoded(stream: VideoStream, packet: "av.Packet[VideoStream] | None") -> Iterator[Decoded]:
     """The frames that a packet completes; None: those that the decoder still has."""
     try:
         frames = stream.codec_context.decode(packet)
