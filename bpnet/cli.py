@@ -24,6 +24,7 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "prune": "remove a network's weakest filters",
     "export": "write a model as ONNX: FP32, FP16 or INT8",
     "show": "draw what the network will see of a dataset",
+    "benchmark": "measure how fast models run",
     "quickstart": "run every command on a drawn dataset, in minutes",
 }
 
