@@ -20,6 +20,7 @@ from bpnet.errors import DataError
 from bpnet.inference.addresses import is_address
 from bpnet.inference.image_decoding import as_rgb
 from bpnet.inference.media import (
+    USUAL_RATE,
     Converter,
     Damage,
     decode,
@@ -29,6 +30,7 @@ from bpnet.inference.media import (
 )
 
 NO_TIMESTAMPS = 0x0080  # FFmpeg's AVFMT_NOTIMESTAMPS: it makes times up, of 25 frames a second
+NEARLY = 2.5  # frames that may be missing at the end of what is complete
 # Trying again changes nothing, if it never worked.
 HOPELESS = (
     av.error.HTTPBadRequestError,
@@ -180,7 +182,9 @@ class AddressFeed:
         with closing(decode(container, stream)) as items:
             for item in items:
                 if isinstance(item, Damage):
-                    self._count_damage(item)
+                    self.damaged += not item.final
+                    if item.final and not self._is_over(container):
+                        raise FeedLostError(item.reason, final=not self._on_network)
                     continue
                 presented = item.time if timed else None
                 if presented is not None:
@@ -207,10 +211,12 @@ class AddressFeed:
             final = final and self._reached is None
             raise FeedLostError(f"it cannot be opened: {reason_of(error)}", final=final) from None
 
-    def _count_damage(self, item: Damage) -> None:
-        if item.final:
-            raise FeedLostError(item.reason, final=not self._on_network)
-        self.damaged += 1
+    def _is_over(self, container: InputContainer) -> bool:
+        """Whether a recording has come to its end; servers that do not say its size just stop."""
+        if not container.duration or self._reached is None:
+            return False
+        end = ((container.start_time or 0) + container.duration) / av.time_base
+        return end - self._reached < NEARLY / (self.frame_rate or USUAL_RATE)
 
 
 def check_stream(address: str) -> None:

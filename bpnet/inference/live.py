@@ -204,7 +204,7 @@ class LiveSource:
                 wait = min(self._policy.first_wait * 2**attempts, self._policy.longest_wait)
                 attempts += 1
                 logger.warning(
-                    "%s: %s; attempt %s of %s to connect again in %.1f s",
+                    "%s: %s; attempt %s of %s to connect again in %g s",
                     self.name,
                     error,
                     attempts,

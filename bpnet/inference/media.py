@@ -19,6 +19,7 @@ UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
 LARGEST_SD = 576  # rows; what has more is BT.709 where the file does not say, as players take it
 SQUARE = 0.01  # pixels whose sides differ by less count as square
 ATTEMPTS = 20  # to go on behind damage, before the rest of a file is given up
+USUAL_RATE = 25.0  # frames a second where nothing says
 JUMP = 5.0  # seconds by which a live stream's clock may run ahead before it is not believed
 
 
@@ -28,10 +29,12 @@ class Damage:
 
     Attributes:
         reason: what FFmpeg says, without the address.
+        presented: about when the frame would have been, in seconds; None: unknown.
         final: nothing can follow.
     """
 
     reason: str
+    presented: float | None = None
     final: bool = False
 
 
@@ -151,10 +154,16 @@ def _decoded(stream: VideoStream, packet: "av.Packet[VideoStream] | None") -> It
     except av.error.EOFError:
         return
     except av.FFmpegError as error:
-        yield Damage(reason_of(error))
+        presented = None
+        if packet is not None and packet.pts is not None and packet.time_base is not None:
+            presented = float(packet.pts * packet.time_base)
+        yield Damage(reason_of(error), presented)
         return
     for frame in frames:
-        yield Damage("parts of the picture are missing") if frame.is_corrupt else frame
+        if frame.is_corrupt:
+            yield Damage("parts of the picture are missing", frame.time)
+        else:
+            yield frame
 
 
 def _orientation(frame: av.VideoFrame) -> Orientation:

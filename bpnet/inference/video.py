@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from bpnet.errors import DataError
 from bpnet.inference.frames import Frame
 from bpnet.inference.media import (
+    USUAL_RATE,
     Converter,
     Damage,
     PresentationClock,
@@ -22,7 +23,8 @@ from bpnet.inference.media import (
 )
 
 LEAST_CUT = 1.0  # seconds that may be missing at the end: files round their duration
-USUAL_RATE = 25.0  # frames a second where the file does not say
+LARGEST_SIMPLE = 720  # rows; up to here one thread decodes as fast as anyone needs
+THREADS = 4  # that decode larger frames; PyAV then loses up to as many before damage at the end
 
 
 class VideoSource:
@@ -59,7 +61,9 @@ class VideoSource:
         """The frames in the order of their presentation."""
         with self._open() as container:
             stream = self._stream(container)
-            stream.thread_type = "AUTO"
+            if stream.height > LARGEST_SIMPLE:
+                stream.thread_type = "AUTO"
+                stream.codec_context.thread_count = THREADS
             reading = _Reading(self.name, Converter(stream), 1 / (self.frame_rate or USUAL_RATE))
             with closing(decode(container, stream)) as items:
                 for item in items:
@@ -99,22 +103,25 @@ class _Reading:
         self._index = 0
         self._time = 0.0
         self._longest = 0.0  # seconds between two frames
-        self._damaged: list[str] = []  # reasons, of a run of frames
-        self._started: float | None = None  # when the first is presented
+        self._damaged: list[Damage] = []  # that is still to say
 
     def take(self, item: av.VideoFrame | Damage) -> Iterator[Frame]:
         """The frame, after the damage before it."""
         if isinstance(item, Damage):
-            self._damaged.append(item.reason)
+            self._damaged.append(item)
             return
         try:
             image = self._converter.picture(item)
         except av.FFmpegError as error:
-            self._damaged.append(reason_of(error))
+            self._damaged.append(Damage(reason_of(error), item.time))
             return
-        yield from self._damage()
         time = self._clock.at(item.time)
-        self._started = item.time if self._started is None else self._started
+        # Of frames that are decoded in another order than shown, damage is known before its turn.
+        due = item.time
+        if due is None or all(
+            each.presented is None or each.presented < due for each in self._damaged
+        ):
+            yield from self._damage(f"between {self._time:.2f} s and {time:.2f} s")
         self._longest = max(self._longest, time - self._time)
         self._time = time
         yield Frame(image, self._index, time)
@@ -122,9 +129,9 @@ class _Reading:
 
     def end(self, expected: float | None) -> Iterator[Frame]:
         """What is to say at the end of a file that says it lasts ``expected`` seconds."""
-        yield from self._damage()
+        yield from self._damage(f"after {self._time:.2f} s, at its end")
         if self._index == 0:
-            yield Frame(None, 0, failure=f"{self._name} holds no frame that can be decoded")
+            yield Frame(None, 0, failure=f"{self._name} holds no frames")
         elif expected is not None and expected - self._time > LEAST_CUT + 2 * self._longest:
             said = (
                 f"{self._name} is cut short: it says it lasts {expected:.1f} s, its last frame is "
@@ -132,16 +139,14 @@ class _Reading:
             )
             yield Frame(None, self._index, self._time, failure=said)
 
-    def _damage(self) -> Iterator[Frame]:
+    def _damage(self, when: str) -> Iterator[Frame]:
+        """The frame that stands for a run of damaged ones; others without an error may miss too."""
         if not self._damaged:
             return
-        count, reason = len(self._damaged), self._damaged[0]
-        which = (
-            f"frame {self._index} is" if count == 1 else f"{count} frames from {self._index} on are"
-        )
-        said = f"{self._name}: {which} damaged, after {self._time:.2f} s: {reason}"
+        reason = self._damaged[0].reason
+        said = f"{self._name} is damaged {when}, from frame {self._index} on: {reason}"
         yield Frame(None, self._index, self._time, failure=said)
-        self._index += count
+        self._index += len(self._damaged)
         self._damaged = []
 
 
