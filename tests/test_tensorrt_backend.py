@@ -63,7 +63,7 @@ def test_pycuda_will_do() -> None:
     found = np.stack([each.heatmaps[..., :2] for each in backend.predict(IMAGES)])
     np.testing.assert_allclose(found, expected(IMAGES), atol=1e-6)
     cuda.limit = 0
-    with pytest.raises(ModelError, match="the GPU failed: mem_alloc.*out of memory"):
+    with pytest.raises(ModelError, match=r"the GPU failed: mem_alloc.*out of memory"):
         backend.predict(np.zeros((1, 64, 96, 3), np.uint8))
     del backend
     assert not cuda.blocks
