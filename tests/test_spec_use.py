@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bpnet.spec import dataloader, dataset, inference, network, optimizer, train
+from bpnet.spec import dataloader, dataset, inference, network, optimizer, tracker, train
 
 PACKAGE = Path(__file__).resolve().parents[1] / "bpnet"
 
 SETTINGS = [
     pytest.param(kind, item, id=f"{kind.__name__}.{item.name}")
-    for module in (train, dataloader, network, optimizer, inference, dataset)
+    for module in (train, dataloader, network, optimizer, inference, tracker, dataset)
     for kind in vars(module).values()
     if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
     for item in dataclasses.fields(kind)

@@ -1,4 +1,4 @@
-"""The body of a drawn person: joints in 3D, a random pose, its projection.
+"""The body of a drawn person: joints in 3D, a random pose or a step, its projection.
 
 Body frame: x to the person's left, y down, z forward; lengths in body heights. Image frame: pixels,
 the centre of the top-left pixel (0, 0); depth grows toward the camera.
@@ -19,6 +19,13 @@ KEYPOINTS = (
 
 # The keypoint next to each: whoever sees it can guess where a hidden one is.
 NEIGHBOUR = (1, 0, 0, 1, 2, 6, 5, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
+
+# Points of the head from its centre, in body heights.
+FACE = {
+    "nose": (0, 0.012, 0.078),
+    "left_eye": (0.03, -0.016, 0.062), "right_eye": (-0.03, -0.016, 0.062),
+    "left_ear": (0.066, 0.0, 0.0), "right_ear": (-0.066, 0.0, 0.0), "crown": (0, -0.09, 0),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,19 @@ def _limb_angles(rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     return angles
 
 
-def _joints(rng: np.random.Generator) -> tuple[dict[str, Array], Array, Array]:
-    """Joints in the body frame, before the body is turned; the trunk's and the head's rotation."""
+def _random_joints(rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
+    """Joints in the body frame, before the body is turned; the head's rotation."""
     angles = _limb_angles(rng)
     build = rng.uniform(0.88, 1.14)  # shoulder and hip width
     trunk = _turn(rng.uniform(-8, 22), rng.uniform(-12, 12), rng.uniform(-10, 10))
     head = trunk @ _turn(rng.uniform(-18, 12), rng.uniform(-50, 50), rng.uniform(-12, 12))
+    return _joints(angles, build, trunk, head), head
+
+
+def _joints(
+    angles: dict[str, tuple[float, float]], build: float, trunk: Array, head: Array
+) -> dict[str, Array]:
+    """Joints in the body frame, before the body is turned."""
     joints = {"pelvis": np.zeros(3), "neck": trunk @ np.array([0, -0.31, 0])}
     joints["head"] = joints["neck"] + head @ np.array([0, -0.115, 0.012])
     down = np.array([0.0, 1.0, 0.0])
@@ -108,7 +122,7 @@ def _joints(rng: np.random.Generator) -> tuple[dict[str, Array], Array, Array]:
             f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": ankle,
             f"{side}_toe": ankle + shin @ np.array([0, 0.03, 0.075]),
         }  # fmt: skip
-    return joints, trunk, head
+    return joints | {name: joints["head"] + head @ np.array(at) for name, at in FACE.items()}
 
 
 def random_body(rng: np.random.Generator, *, height: float, centre: tuple[float, float]) -> Body:
@@ -119,27 +133,58 @@ def random_body(rng: np.random.Generator, *, height: float, centre: tuple[float,
         height: Pixels that the posed body's own box shall be high.
         centre: (x, y) pixels.
     """
-    joints, _, head = _joints(rng)
+    joints, head = _random_joints(rng)
     facing_camera = rng.random() < 0.8
     yaw = rng.normal(0, 40) if facing_camera else rng.uniform(90, 270)
     whole = _turn(0, yaw, rng.uniform(-8, 8))
-    face = {
-        "nose": [0, 0.012, 0.078],
-        "left_eye": [0.03, -0.016, 0.062], "right_eye": [-0.03, -0.016, 0.062],
-        "left_ear": [0.066, 0.0, 0.0], "right_ear": [-0.066, 0.0, 0.0], "crown": [0, -0.09, 0],
-    }  # fmt: skip
-    joints |= {name: joints["head"] + head @ np.array(at) for name, at in face.items()}
-    names = list(joints)
-    turned = np.stack([whole @ joints[name] for name in names])
-    top, bottom = turned[:, 1].min() - 0.01, turned[:, 1].max() + 0.02
-    left, right = turned[:, 0].min(), turned[:, 0].max()
-    scale = height / (bottom - top)
+    turned = {name: whole @ at for name, at in joints.items()}
+    stacked = np.stack(list(turned.values()))
+    top, bottom = stacked[:, 1].min() - 0.01, stacked[:, 1].max() + 0.02
+    left, right = stacked[:, 0].min(), stacked[:, 0].max()
     offset = np.array([(left + right) / 2, (top + bottom) / 2])
-    turned[:, :2] = (turned[:, :2] - offset) * scale + np.array(centre)
-    turned[:, 2] *= scale
-    points = dict(zip(names, turned, strict=True))
-    forward = whole @ head @ np.array([0, 0, 1.0])
+    scale = height / (bottom - top)
+    return _project(turned, whole @ head, scale=scale, offset=offset, centre=np.array(centre))
+
+
+def walking_body(
+    stride: float, *, swing: float, yaw: float, height: float, feet: tuple[float, float]
+) -> Body:
+    """A person in the middle of a step.
+
+    Args:
+        stride: How far through two steps, in turns: at 0.25 the left leg is foremost, at 0.75 the
+            right one.
+        swing: Degrees that the legs swing; 0 for who stands.
+        yaw: Degrees that the body is turned: 0 toward us, 90 toward the right of the image.
+        height: Pixels of the body, upright.
+        feet: (x, y) pixels of the ground below the pelvis.
+    """
+    angles: dict[str, tuple[float, float]] = {}
+    for side, sign in (("left", 1), ("right", -1)):
+        turn = 2 * np.pi * stride
+        forward = float(sign * swing * np.sin(turn))
+        lifted = float(max(0.0, sign * np.cos(turn)))  # the leg that comes forward bends its knee
+        angles |= {
+            f"{side}_arm": (4 - 0.9 * forward, 7.0), f"{side}_elbow": (12 + 0.5 * swing, 0.0),
+            f"{side}_leg": (0.9 * forward, 2.0), f"{side}_knee": (4 + 1.3 * swing * lifted, 0.0),
+        }  # fmt: skip
+    trunk = _turn(0.1 * swing, 0, 0)
+    whole = _turn(0, yaw, 0)
+    turned = {name: whole @ at for name, at in _joints(angles, 1.0, trunk, trunk).items()}
+    ground = max(turned["left_ankle"][1], turned["right_ankle"][1]) + 0.03
+    offset = np.array([0.0, ground])
+    return _project(turned, whole @ trunk, scale=height, offset=offset, centre=np.array(feet))
+
+
+def _project(
+    turned: dict[str, Array], head: Array, *, scale: float, offset: Array, centre: Array
+) -> Body:
+    """The turned joints in pixels, ``offset`` (x, y) at ``centre``; the head's rotation."""
+    points = {
+        name: np.append((at[:2] - offset) * scale + centre, at[2] * scale)
+        for name, at in turned.items()
+    }
     depth = points["head"][2] - 0.012 * scale
-    facing = np.array([name not in face or points[name][2] > depth for name in KEYPOINTS])
+    facing = np.array([name not in FACE or points[name][2] > depth for name in KEYPOINTS])
     xy = np.stack([points[name][:2] for name in KEYPOINTS])
-    return Body(xy, facing, points, scale, forward)
+    return Body(xy, facing, points, scale, head @ np.array([0, 0, 1.0]))

@@ -132,7 +132,7 @@ def render_scene(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """One picture (H, W, 3) RGB uint8 and the COCO annotations of its people."""
-    painter = Painter(_background(rng, size))
+    painter = Painter(draw_background(rng, size))
     crowd = _paint_crowd(rng, painter, size) if rng.random() < 0.12 else False
     people = _place_people(rng, size)
     for person in people:
@@ -142,10 +142,10 @@ def render_scene(
     annotations = [a for person in people if (a := _annotate(person, painter, size)) is not None]
     if crowd:
         annotations += _crowd_annotation(painter)
-    return _photograph(rng, painter.image), annotations
+    return photograph(rng, painter.image), annotations
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
+def draw_background(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
     """A textured backdrop: a gradient, clouds of noise at several scales, shapes and lines."""
     height, width = size
     top, bottom = rng.uniform(30, 230, 3), rng.uniform(30, 230, 3)
@@ -229,7 +229,7 @@ def _paint_thing(rng: np.random.Generator, painter: Painter, size: tuple[int, in
     )
 
 
-def _photograph(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def photograph(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Light, blur and sensor noise."""
     lit: NDArray[np.floating] = (image - 128) * rng.uniform(0.75, 1.15) + 128 + rng.uniform(-25, 25)
     if rng.random() < 0.5:
@@ -248,7 +248,7 @@ def _annotate(person: Person, painter: Painter, size: tuple[int, int]) -> dict[s
         return None
     rows, columns = np.nonzero(mask)
     box = [int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
-    flags = _visibility(person.body, part, size) if person.labelled else np.zeros(17, int)
+    flags = keypoint_flags(person.body, part, size) if person.labelled else np.zeros(17, int)
     xy = np.where(flags[:, None] > 0, np.round(person.body.xy, 2), 0)
     keypoints = np.concatenate([xy, flags[:, None]], 1).ravel().tolist()
     return {
@@ -257,7 +257,7 @@ def _annotate(person: Person, painter: Painter, size: tuple[int, int]) -> dict[s
     }  # fmt: skip
 
 
-def _visibility(body: Body, part: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int_]:
+def keypoint_flags(body: Body, part: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int_]:
     """COCO flags (17,): 2 seen, 1 hidden but clear where, 0 outside, or hidden and unclear."""
     height, width = size
     cells = np.round(body.xy).astype(int)

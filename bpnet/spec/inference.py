@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bpnet.spec.settings import setting
+from bpnet.spec.tracker import TrackerSettings
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,13 @@ class InferenceSpec:
         choices=("adjust_network_input", "pad_image_input", "fit_height", "fit_width", None),
     )
     pad_value: int = setting("Grey level of padding, 0..255.", default=128, minimum=0, maximum=255)
+    size_multiple: int | None = setting(
+        "Sides of the network's input are padded to multiples of this, pixels. A larger one lets "
+        "images of unequal widths share a batch; default: the network's stride, 8 or more.",
+        default=None,
+        minimum=1,
+        maximum=4096,
+    )
     output_stage_to_use: int | None = setting(
         "Stage whose maps are decoded, from 1; null: the last.", default=None, minimum=1
     )
@@ -170,5 +178,8 @@ class InferenceSpec:
         "Skeleton file, for models that carry none and have no train_spec.", default=None
     )
     decoder: DecoderSection = setting("More decoder settings.", factory=DecoderSection)
+    tracker: TrackerSettings = setting(
+        "How people are followed through a video.", factory=TrackerSettings
+    )
     model_input: ModelInput | None = setting("Pixel format, for foreign models.", default=None)
     model_output: ModelOutput | None = setting("Output names, for foreign models.", default=None)
