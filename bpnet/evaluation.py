@@ -1,7 +1,9 @@
 """Persons -> COCO results -> average precision, by pycocotools."""
 
 import contextlib
+import hashlib
 import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +101,7 @@ def evaluate_persons(
     truth = _load(_ground_truth(dataset, {image.id for image in images}))
     results = _load(_with_shapes(coco_results(persons, dataset, skeleton), truth.dataset))
     evaluation = COCOeval(truth, results, "keypoints")
-    evaluation.params.kpt_oks_sigmas = _sigmas(dataset.keypoints, skeleton)
+    evaluation.params.kpt_oks_sigmas = oks_sigmas(dataset.keypoints, skeleton)
     evaluation.params.imgIds = sorted(image.id for image in images)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
@@ -154,7 +156,13 @@ def coco_results(
     return results
 
 
-def _sigmas(keypoints: tuple[str, ...], skeleton: Skeleton) -> NDArray[np.float64]:
+def labels_digest(dataset: CocoDataset, image_ids: Iterable[int]) -> str:
+    """SHA-256 of all that an evaluation of these images takes from the labels."""
+    document = json.dumps(_ground_truth(dataset, set(image_ids)), sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def oks_sigmas(keypoints: tuple[str, ...], skeleton: Skeleton) -> NDArray[np.float64]:
     """OKS sigmas in the dataset's order; the skeleton's mean for names it does not know."""
     known = dict(zip(skeleton.keypoints, skeleton.sigmas, strict=True))
     mean = float(np.mean(skeleton.sigmas))

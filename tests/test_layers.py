@@ -18,6 +18,7 @@ LAYERS = [  # outermost first; a module imports from the layers below its own
     {"commands"},
     {"training", "export"},
     {"inference"},
+    {"diagnosis"},
     {"evaluation", "drawing", "report", "sheet", "charts"},
     {"decode", "encode", "model", "data"},
     {"pose"},
