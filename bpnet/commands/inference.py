@@ -1,10 +1,14 @@
-"""Find the people in images; write them to detections.json and draw them."""
+"""Find the people in images, videos, cameras and streams; write them to files and draw them."""
 
 import argparse
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bpnet.commands.inference_options import (
+    add_input_options,
+    add_live_options,
+    add_output_options,
+)
 from bpnet.commands.options import (
     add_key,
     add_launcher_options,
@@ -19,29 +23,27 @@ from bpnet.commands.prediction import (
     add_model_options,
     missing_model,
     open_predictor,
-    persons_block,
-    pose_block,
     read_inference_spec,
-    spec_block,
-    write_json,
 )
 from bpnet.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from bpnet.inference.files import FileResult
-    from bpnet.inference.predictor import Predictor
-    from bpnet.inference.sources import ImageList
-    from bpnet.pose.skeleton import Skeleton
-
-logger = logging.getLogger(__name__)
+    from bpnet.inference.frames import FrameSource
 
 EPILOG = """examples:
   bpnet inference -m model.onnx --input photo.jpg -r results --dump_visualizations
   bpnet inference -i infer_spec.yaml -m model.keras --input_type dir --input photos -r results
+  bpnet inference -m model.onnx --input_type video --input a.mp4 b.mp4 --track \\
+      --dump_visualizations --formats json csv
+  bpnet inference -m model.onnx --input_type stream --input rtsp://host/door --track --show
 
-The results go to -r (default: results): detections.json and, with --dump_visualizations,
-images_annotated/<n>.png.
-An image that cannot be used is named and the rest is done; the exit code is then 1."""
+The results go to -r (default: results): detections.json, for videos, cameras and streams also
+detections.jsonl (a line a frame, written at once, so it can be followed), what --formats adds, and
+drawings: images_annotated/<n>.png of photos, Pose_Estimation.mp4 of a video, a camera or a stream
+(of several Pose_Estimation_<name>.mp4). Several inputs run at once; entries of several videos mix,
+and each says its source and frame.
+Whatever ends a run (Ctrl-C, a full disk, a camera unplugged), what was done is in these files.
+An image or frame that cannot be used is named and the rest is done; the exit code is then 1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,24 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_model_options(parser)
-    parser.add_argument(
-        "--input_type",
-        choices=("image", "dir", "json"),
-        default="image",
-        help="what --input is (default: image); dir: a folder, searched with its subfolders; json: "
-        "a list of paths, or an object whose images have a full_image_path each",
-    )
-    parser.add_argument("--input", type=Path, metavar="PATH", help="image, folder or JSON file")
-    parser.add_argument(
-        "--image_root_path",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder that --input, or the paths in its JSON file, are below (not for a folder)",
-    )
-    parser.add_argument(
-        "--dump_visualizations", action="store_true", help="write the images with people drawn on"
-    )
+    add_input_options(parser)
+    add_live_options(parser)
+    add_output_options(parser)
     add_results(parser)
     add_key(parser)
     add_spec_options(parser)
@@ -75,87 +62,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect people; 1 if an image could not be used."""
+    """Detect people; 1 if an image or frame could not be used."""
+    from bpnet.commands.inference_run import Run, print_summary
+    from bpnet.commands.inference_window import open_window
     from bpnet.commands.status import status
-    from bpnet.inference.sources import list_images
 
     spec = read_inference_spec(args)
     if args.dry_run:
         print_dry_run(spec)
-        warn_of_missing([*missing_model(args, spec), *_missing_input(args)])
+        warn_of_missing([*missing_model(args, spec), *_missing_inputs(args)])
         return ExitCode.DONE
     if args.input is None:
-        raise SpecError("--input is missing: name an image, a folder or a JSON file")
+        raise SpecError("--input is missing: name an image, a folder, a video, a camera, a stream")
     results_dir = args.results_dir or RESULTS_DIR
     with status(results_dir, "inference") as write_status:
-        images = list_images(args.input, input_type=args.input_type, root=args.image_root_path)
-        predictor = open_predictor(args, spec)
-        drawings = results_dir / "images_annotated" if args.dump_visualizations else None
-        entries, failures = _detect(predictor, images, drawings)
-        content = {
-            **images.header,
-            **pose_block(predictor.backend.contract.skeleton),
-            "inference_spec": spec_block(spec),
-            "images": entries,
-        }
-        write_json(results_dir / "detections.json", content)
-        people = sum(len(entry.get("keypoints", ())) for entry in entries)
-        write_status(kpi={"images": len(entries), "people": people, "failed": failures})
-        if failures:
-            said = f"{failures} of {len(entries)} images could not be used."
+        window = open_window() if args.show else None
+        sources = _open_sources(args)
+        try:
+            predictor = open_predictor(args, spec)
+            work = Run(args, spec, predictor, sources, results_dir, window)
+        except BaseException:
+            for source in sources:
+                source.close()
+            raise
+        done = work()
+        write_status(kpi=done.kpi())
+        if done.counts.failed:
+            said = f"{done.counts.failed} of {done.total} images could not be used."
             write_status(status="FAILURE", message=said)
-    print(f"{people} people in {len(entries) - failures} images: {results_dir / 'detections.json'}")
-    if drawings is not None:
-        print(f"drawings: {drawings}")
-    if failures and len(entries) > 1:  # of a single image all is said
-        logger.error("%s of %s images could not be used", failures, len(entries))
-    return ExitCode.FAILED if failures else ExitCode.DONE
+    print_summary(done)
+    return ExitCode.FAILED if done.counts.failed else ExitCode.DONE
 
 
-def _missing_input(args: argparse.Namespace) -> list[Path]:
-    """The input, if it is not there."""
-    root = args.image_root_path if args.input_type == "image" else Path()
-    return [args.input] if args.input is not None and not (root / args.input).exists() else []
+def _open_sources(args: argparse.Namespace) -> "list[FrameSource]":
+    from bpnet.inference.live import StreamPolicy
+    from bpnet.inference.sources import open_source
+
+    policy = StreamPolicy(
+        frames=args.live_frames,
+        queue=args.live_queue,
+        reconnects=args.reconnects,
+        timeout=args.stream_timeout,
+    )
+    sources: list[FrameSource] = []
+    try:
+        for text in args.input:
+            sources.append(
+                open_source(
+                    text, input_type=args.input_type, root=args.image_root_path, policy=policy
+                )
+            )
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
 
 
-def _detect(
-    predictor: "Predictor", images: "ImageList", drawings: Path | None
-) -> tuple[list[dict[str, Any]], int]:
-    """The entry of each image, and how many could not be used."""
-    from tqdm import tqdm
-
-    from bpnet.inference.files import predict_files
-
-    entries: list[dict[str, Any]] = []
-    failures = 0
-    skeleton = predictor.backend.contract.skeleton
-    results = predict_files(predictor, images.paths)
-    for result in tqdm(results, total=len(images.paths), unit="image", disable=None):
-        index = len(entries)
-        entry: dict[str, Any] = {**images.records[index], "full_image_path": str(result.path)}
-        if result.persons is None:
-            failures += 1
-            logger.error("%s", result.failure)
-            entry["error"] = result.failure
-        else:
-            entry |= persons_block(result.persons)
-            if drawings is not None:
-                entry["viz_id"] = index
-                _draw(drawings / f"{index}.png", result, skeleton)
-        entries.append(entry)
-    return entries, failures
-
-
-def _draw(path: Path, result: "FileResult", skeleton: "Skeleton") -> None:
-    """The image of ``result`` with its people, as a PNG file."""
-    import cv2
-
-    from bpnet.drawing import draw_persons
-    from bpnet.files import replacing
-
-    assert result.image is not None
-    assert result.persons is not None
-    drawing = draw_persons(result.image, result.persons, skeleton)
-    encoded = cv2.imencode(".png", drawing[..., ::-1])[1]
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+def _missing_inputs(args: argparse.Namespace) -> list[Path]:
+    """The input files that are not there."""
+    if args.input_type in ("camera", "stream"):
+        return []
+    root = args.image_root_path if args.input_type in ("image", "video") else Path()
+    return [Path(each) for each in args.input or () if not (root / each).exists()]
