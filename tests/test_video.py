@@ -67,7 +67,7 @@ def test_pixels_that_are_not_square_become_so(tmp_path: Path) -> None:
 
 
 def test_large_pictures_have_the_colours_of_high_definition(tmp_path: Path) -> None:
-    # FFmpeg writes BT.601 and does not say so: read as BT.709, red is another one.
+    # PyAV writes BT.601 and does not say so: read as BT.709, red is another one.
     small, large = (
         next(iter(VideoSource(write_clip(tmp_path / f"{rows}.mp4", [0.0], size=(rows, 64))))).image
         for rows in (576, 592)

@@ -8,14 +8,19 @@ import av
 import av.error
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from bpnet.inference.orientation import UPRIGHT, Orientation, from_display_matrix
 
 COVER = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
-UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
+BT709, UNSPECIFIED = 1, 2  # FFmpeg's AVCOL_SPC_BT709 and AVCOL_SPC_UNSPECIFIED
+# PyAV before 17 looks neither at the frame's own, nor at these where both are equal; RGB has none.
+COLOURS: dict[int, dict[str, Any]] = {
+    BT709: {"src_colorspace": "ITU709", "dst_colorspace": "ITU601"},
+    7: {"src_colorspace": "SMPTE240M", "dst_colorspace": "ITU601"},
+}
 LARGEST_SD = 576  # rows; what has more is BT.709 where the file does not say, as players take it
 SQUARE = 0.01  # pixels whose sides differ by less count as square
 ATTEMPTS = 20  # to go on behind damage, before the rest of a file is given up
@@ -89,12 +94,14 @@ class Converter:
         Raises:
             av.FFmpegError: Its pixel format cannot be converted.
         """
-        guessed = frame.colorspace == UNSPECIFIED and frame.height > LARGEST_SD
+        space = int(frame.colorspace)
+        if space == UNSPECIFIED and frame.height > LARGEST_SD:
+            space = BT709
         shown = self._reformatter.reformat(
             frame,
             width=round(frame.width * self._stretch),
             format="rgb24",
-            src_colorspace=Colorspace.ITU709 if guessed else None,
+            **COLOURS.get(space, {}),
         )
         return _orientation(frame).apply(np.asarray(shown.to_ndarray(), np.uint8))
 
