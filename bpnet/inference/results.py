@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 
 def pose_block(skeleton: "Skeleton") -> dict[str, Any]:
-    """The skeleton as the head of detections.json: TAO's pose config."""
+    """The skeleton as the head of detections.json: TAO's pose config, and our optional keys.
+
+    So the file alone says how to draw and to evaluate its people.
+    """
     return {
         "pose_config_type": skeleton.name,
         "categories": [
@@ -19,6 +22,14 @@ def pose_block(skeleton: "Skeleton") -> dict[str, Any]:
                 "num_joints": len(skeleton.keypoints),
                 "keypoints": list(skeleton.keypoints),
                 "skeleton": [[start + 1, end + 1] for start, end in skeleton.limbs],
+                "sigmas": list(skeleton.sigmas),
+                "mirror": [
+                    [skeleton.keypoints[index], skeleton.keypoints[other]]
+                    for index, other in enumerate(skeleton.mirror)
+                    if index < other
+                ],
+                "derived": {name: list(means) for name, means in skeleton.derived.items()},
+                "colors": ["#" + bytes(color).hex() for color in skeleton.colors],
             }
         ],
     }

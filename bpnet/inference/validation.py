@@ -1,18 +1,40 @@
 """A predictor on a labelled dataset: from image files to average precision."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bpnet.data.coco import CocoDataset, CocoImage
 from bpnet.errors import DataError
 from bpnet.evaluation import CocoMetrics, evaluate_persons
-from bpnet.inference.files import FileResult, predict_files
+from bpnet.inference.frames import Frame
+from bpnet.inference.pipeline import run
 from bpnet.inference.predictor import Predictor
+from bpnet.inference.sources import read_image
+from bpnet.inference.stages import StageTimes
 from bpnet.pose.persons import PersonKeypoints
 
+STEPS = ("read", "prepare", "network", "decode")  # of the pipeline, that run side by side
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DetectedPeople:
+    """What a predictor found in images of a dataset.
+
+    Attributes:
+        persons: By image id, in pixels of the image as stored.
+        failures: A sentence for each image that could not be used, by image id.
+        seconds: Work of each of ``STEPS``, and ``all``: from the first image to the last.
+    """
+
+    persons: dict[int, PersonKeypoints]
+    failures: dict[int, str]
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -40,9 +62,6 @@ def validate(
 ) -> ValidationResult:
     """Run ``predictor`` on the images of ``dataset`` and compare with its labels.
 
-    Images are read as stored, without turning them by EXIF, since the labels are in those pixels.
-    Images that cannot be used are named in the log and left out.
-
     Args:
         predictor: The network and its decoder.
         dataset: The labels.
@@ -53,18 +72,44 @@ def validate(
     Raises:
         DataError: There is no image, none can be used, or the keypoints do not fit.
     """
-    images = dataset.images[:limit]
+    found = detect_people(predictor, dataset.images[:limit], images_folder, on_image=on_image)
+    skeleton = predictor.backend.contract.skeleton
+    metrics = evaluate_persons(found.persons, dataset, skeleton, image_ids=found.persons)
+    return ValidationResult(metrics, found.persons, found.failures)
+
+
+def detect_people(
+    predictor: Predictor,
+    images: Sequence[CocoImage],
+    images_folder: Path,
+    *,
+    on_image: Callable[[], object] | None = None,
+) -> DetectedPeople:
+    """The people that ``predictor`` finds in ``images``.
+
+    Images are read as stored, without turning them by EXIF, since the labels are in those pixels.
+    Images that cannot be used are named in the log and left out.
+
+    Args:
+        predictor: The network and its decoder.
+        images: Of a dataset.
+        images_folder: What their file names are below.
+        on_image: called after each image.
+
+    Raises:
+        DataError: There is no image, or none can be used.
+    """
     if not images:
         raise DataError("the annotation file lists no images, so there is nothing to evaluate")
     persons: dict[int, PersonKeypoints] = {}
     failures: dict[int, str] = {}
-    paths = (images_folder / image.file_name for image in images)
-    results = predict_files(predictor, paths, upright=False)
-    for image, result in zip(images, results, strict=True):
-        failure = result.failure or _size_fault(image, result)
-        if failure or result.persons is None:
-            failures[image.id] = failure or ""
-            logger.error("%s", failure)
+    source = _LabelledImages(images, images_folder, count=len(images))
+    times, began = StageTimes(), time.perf_counter()
+    for result in run(predictor, [source], times=times):
+        image = images[result.frame.index]
+        if result.persons is None:
+            failures[image.id] = result.failure or ""
+            logger.error("%s", result.failure)
         else:
             persons[image.id] = result.persons
         if on_image is not None:
@@ -73,18 +118,44 @@ def validate(
         raise DataError(
             f"none of the {len(images)} images could be used; the first: {failures[images[0].id]}"
         )
-    metrics = evaluate_persons(
-        persons, dataset, predictor.backend.contract.skeleton, image_ids=persons
-    )
-    return ValidationResult(metrics, persons, failures)
+    steps = {name: getattr(times, name).seconds for name in STEPS}
+    return DetectedPeople(persons, failures, {**steps, "all": time.perf_counter() - began})
 
 
-def _size_fault(image: CocoImage, result: FileResult) -> str | None:
-    """Why the labels cannot be in the pixels of the file, or None."""
-    if result.image is None or result.image.shape[:2] == (image.height, image.width):
-        return None
-    height, width = result.image.shape[:2]
-    return (
-        f"{result.path} is {width}x{height} pixels, but its labels are for "
-        f"{image.width}x{image.height}"
-    )
+@dataclass
+class _LabelledImages:
+    """The image files of a dataset as a source of frames."""
+
+    images: Sequence[CocoImage]
+    folder: Path
+    count: int | None
+    name: str = "the dataset's images"
+    moving: bool = False
+    frame_rate: float | None = None
+    header: dict[str, Any] = field(default_factory=dict)
+    dropped: int = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        """A frame an image, in the dataset's order."""
+        for index, image in enumerate(self.images):
+            path = self.folder / image.file_name
+            record = {"full_image_path": str(path)}
+            try:
+                pixels = read_image(path, upright=False)
+                _check_size(path, image, pixels.shape[:2])
+            except DataError as error:
+                yield Frame(None, index, record=record, failure=str(error))
+            else:
+                yield Frame(pixels, index, record=record)
+
+    def close(self) -> None:
+        """Nothing is open between images."""
+
+
+def _check_size(path: Path, image: CocoImage, size: tuple[int, ...]) -> None:
+    """Makes sure that the labels can be in the pixels of the file."""
+    if size != (image.height, image.width):
+        raise DataError(
+            f"{path} is {size[1]}x{size[0]} pixels, but its labels are for "
+            f"{image.width}x{image.height}"
+        )
