@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from spots import CONTRACT, write_model, write_spots
 
 from bpnet import load
@@ -167,3 +168,19 @@ def test_mirroring_at_a_width_between_cells_is_refused(tmp_path: Path) -> None:
     backend.contract = dataclasses.replace(backend.contract, height=64, width=100)
     with pytest.raises(SpecError, match=r"width is fixed to 100.*flip_test"):
         predictor_of(backend, InferenceSpec(flip_test=True))
+
+
+@pytest.mark.coco
+def test_a_real_network_finds_the_same_people_alone_and_in_a_batch(shared_data: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    said = yaml.safe_load((root / "specs" / "infer_spec_lightweight_openpose.yaml").read_text())
+    said["pose_config_path"] = str(root / "model_pose_config" / "bpnet_18joints.json")
+    model = shared_data / "models" / "human-pose-estimation-0001.onnx"
+    predictor = load(model, said | {"input_shape": [184, 184], "size_multiple": 128}, batch_size=4)
+    photos = sorted((shared_data / "coco" / "val").iterdir())[:8]
+    together = predictor.predict(photos)
+    assert sum(map(len, together)) >= 8
+    for photo, found in zip(photos, together, strict=True):
+        alone = predictor(photo)
+        np.testing.assert_allclose(found.xy, alone.xy, atol=0.01)
+        np.testing.assert_allclose(found.person_score, alone.person_score, atol=1e-4)

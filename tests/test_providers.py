@@ -50,10 +50,12 @@ def test_a_provider_that_is_not_there_says_what_to_install(asked: str, package: 
 
 
 def test_tensorrt_is_told_of_the_precision() -> None:
-    ((name, options), (last, _)) = provider_list("tensorrt", threads=None, precision="int8")
-    assert (name, last) == (TENSORRT, CPU)
+    ((name, options), (second, _), (last, _)) = provider_list(
+        "tensorrt", threads=None, precision="int8"
+    )
+    assert (name, second, last) == (TENSORRT, CUDA, CPU)
     assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("True", "True")
-    ((_, options), _) = provider_list("tensorrt", threads=None, precision="fp32")
+    ((_, options), *_) = provider_list("tensorrt", threads=None, precision="fp32")
     assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("False", "False")
 
 

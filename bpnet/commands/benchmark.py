@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = "-"
-ONNX_SUFFIXES = (".onnx", ".etlt")
 
 EPILOG = """examples:
   bpnet benchmark -m model.onnx
@@ -161,6 +160,8 @@ def _models(args: argparse.Namespace) -> list[argparse.Namespace]:
 
 def _open_cases(args: argparse.Namespace, spec: "InferenceSpec | None") -> "list[Case]":
     """Every combination, each model opened once for its threads and provider."""
+    from bpnet.inference.backend import ONNX_SUFFIXES
+
     cases: list[Case] = []
     for one in _models(args):
         path = one.model_filename or (spec and spec.model_path and Path(spec.model_path))

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from bpnet.errors import ModelError
+from bpnet.files import make_folder
 from bpnet.inference.description import Describe, describe_model
 from bpnet.inference.preprocess import to_tensor
-from bpnet.inference.providers import check_provider, choose_provider, provider_list
+from bpnet.inference.providers import cache_folder, check_provider, choose_provider, provider_list
 from bpnet.inference.tensors import Tensor, complete_contract, in_batches, make_maps
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
@@ -109,6 +110,8 @@ def _open_session(
     """A session, and the provider that it runs on."""
     provider = choose_provider(asked, onnxruntime.get_available_providers())
     source = str(path) if data is None else data
+    if provider == "tensorrt":
+        make_folder(cache_folder())
     try:
         precision = _precision(source, path) if provider == "tensorrt" else "fp32"
         providers = provider_list(provider, threads=threads, precision=precision)

@@ -57,30 +57,36 @@ def choose_provider(asked: str, available: Sequence[str]) -> str:
 def provider_list(
     provider: str, *, threads: int | None, precision: str
 ) -> list[tuple[str, dict[str, str]]]:
-    """``providers`` of an inference session: the one that runs, then the CPU for what it cannot.
+    """``providers`` of an inference session: the one that runs, then others for what it cannot.
 
     Args:
         provider: what ``choose_provider`` gave.
         threads: of OpenVINO on a CPU; None: all cores.
         precision: fp32, fp16 or int8: TensorRT is told of the arithmetic that the file asks for.
     """
-    options: dict[str, str] = {}
+    # cuDNN's default tries every algorithm, for seconds, at each new size of the input.
+    cuda = (NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})
+    cpu: tuple[str, dict[str, str]] = (NAMES["cpu"], {})
     if provider == "cuda":
-        # The default tries every algorithm, for seconds, at each new size of the input.
-        options = {"cudnn_conv_algo_search": "HEURISTIC"}
-    elif provider == "tensorrt":
+        return [cuda, cpu]
+    if provider == "tensorrt":
         options = {
             "trt_engine_cache_enable": "True",
-            "trt_engine_cache_path": str(_cache_folder()),
+            "trt_engine_cache_path": str(cache_folder()),
             "trt_fp16_enable": str(precision in ("fp16", "int8")),
             "trt_int8_enable": str(precision == "int8"),
         }
-    elif provider == "openvino":
-        options = {"device_type": "CPU"} | (
-            {} if threads is None else {"num_of_threads": str(threads)}
-        )
-    chosen = [(NAMES[provider], options)]
-    return chosen if provider == "cpu" else [*chosen, (NAMES["cpu"], {})]
+        return [(NAMES["tensorrt"], options), cuda, cpu]
+    if provider == "openvino":
+        limit = {} if threads is None else {"num_of_threads": str(threads)}
+        return [(NAMES["openvino"], {"device_type": "CPU", **limit}), cpu]
+    return [cpu]
+
+
+def cache_folder() -> Path:
+    """Where TensorRT keeps the engines that it built."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "bpnet" / "tensorrt"
 
 
 def check_provider(asked: str, provider: str, session: Any, path: Path) -> str:
@@ -103,9 +109,3 @@ def check_provider(asked: str, provider: str, session: Any, path: Path) -> str:
         NEEDS[provider],
     )
     return "cpu"
-
-
-def _cache_folder() -> Path:
-    """Where TensorRT keeps the engines that it built."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "bpnet" / "tensorrt"
