@@ -204,6 +204,10 @@ def test_a_camera_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_stream_is_an_address_or_a_file() -> None:
     with pytest.raises(DataError, match="gone is neither a file nor an address"):
         open_stream("gone")
+    with pytest.raises(DataError, match=r"^me:\*\*\*@camera/live is neither"):
+        open_stream("me:geheim@camera/live")
+    with pytest.raises(DataError, match=r"^rtsp://me:\*\*\*@camera/live is an address"):
+        open_camera("rtsp://me:geheim@camera/live")
 
 
 def test_a_clock_goes_on_where_a_streams_clock_begins_anew_or_jumps() -> None:

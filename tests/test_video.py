@@ -1,5 +1,6 @@
 """Frames of video files: when and how a player shows them, and what is said of damage."""
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,6 +57,22 @@ def test_a_turned_video_is_shown_upright(tmp_path: Path, matrix: tuple, shown) -
     image = next(iter(VideoSource(path))).image
     assert np.array_equal(image, shown(stored))
     assert image.flags.c_contiguous
+
+
+def test_frames_are_let_go_of_without_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", EVEN)
+
+    def alive() -> int:
+        return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        assert len(list(VideoSource(path))) == 40
+        assert alive() <= before + 1  # that whose display matrix was read
+    finally:
+        gc.enable()
 
 
 def test_pixels_that_are_not_square_become_so(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from bpnet.errors import DataError
-from bpnet.inference.addresses import is_address
+from bpnet.inference.addresses import is_address, without_password
 from bpnet.inference.image_decoding import as_rgb
 from bpnet.inference.media import (
     USUAL_RATE,
@@ -221,8 +221,17 @@ class AddressFeed:
 
 def check_stream(address: str) -> None:
     """Raises a ``DataError`` where a stream is a file that is not there."""
-    path = Path(address)
-    if not is_address(address) and not path.is_file():
+    if not is_address(address) and not Path(address).is_file():
         raise DataError(
-            f"{path} is neither a file nor an address such as rtsp://user:password@camera/stream"
+            f"{without_password(address)} is neither a file nor an address such as "
+            "rtsp://user:password@camera/stream"
+        )
+
+
+def check_camera(camera: str) -> None:
+    """Raises a ``DataError`` where a camera is an address."""
+    if is_address(camera):
+        raise DataError(
+            f"{without_password(camera)} is an address, which --input_type stream takes; camera "
+            "takes a number from 0 or a device"
         )

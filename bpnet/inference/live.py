@@ -13,7 +13,15 @@ import av
 
 from bpnet.errors import DataError
 from bpnet.inference.addresses import without_password
-from bpnet.inference.feeds import AddressFeed, CameraFeed, Feed, FeedLostError, Shot, check_stream
+from bpnet.inference.feeds import (
+    AddressFeed,
+    CameraFeed,
+    Feed,
+    FeedLostError,
+    Shot,
+    check_camera,
+    check_stream,
+)
 from bpnet.inference.frames import Frame
 from bpnet.inference.media import PresentationClock, reason_of
 
@@ -58,7 +66,12 @@ class StreamPolicy:
 
 
 def open_camera(camera: str, *, policy: StreamPolicy | None = None) -> "LiveSource":
-    """The frames of a camera, given as a number from 0 or a device such as ``/dev/video0``."""
+    """The frames of a camera, given as a number from 0 or a device such as ``/dev/video0``.
+
+    Raises:
+        DataError: It is an address.
+    """
+    check_camera(camera)
     return LiveSource(CameraFeed(camera), name=f"camera {camera}", policy=policy or StreamPolicy())
 
 

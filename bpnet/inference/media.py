@@ -85,6 +85,8 @@ class Converter:
 
     def __init__(self, stream: VideoStream) -> None:
         self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._orientation = UPRIGHT
         aspect = float(stream.sample_aspect_ratio or 1)
         self._stretch = aspect if aspect > 0 and abs(aspect - 1) > SQUARE else 1.0
 
@@ -103,7 +105,12 @@ class Converter:
             format="rgb24",
             **COLOURS.get(space, {}),
         )
-        return _orientation(frame).apply(np.asarray(shown.to_ndarray(), np.uint8))
+        rotation = getattr(frame, "rotation", 0)  # the oldest PyAV does not say: as the first frame
+        if rotation != self._rotation:
+            # Not of every frame: PyAV ties a frame to its side data in a circle, which keeps both
+            # until Python's collector comes by, hundreds of frames later.
+            self._rotation, self._orientation = rotation, _orientation(frame)
+        return self._orientation.apply(np.asarray(shown.to_ndarray(), np.uint8))
 
 
 def reason_of(error: av.FFmpegError) -> str:
