@@ -141,6 +141,25 @@ def test_an_engine_of_another_version_says_what_to_do() -> None:
         )
 
 
+def test_a_runtime_that_does_not_start_says_what_to_do() -> None:
+    cuda = Cuda()
+    tensorrt = make_tensorrt(cuda)
+
+    def refuse(logger):
+        logger.log(tensorrt.ILogger.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    tensorrt.Runtime = refuse
+    with pytest.raises(ModelError, match=r"toy\.engine: TensorRT 10.*error: 35.*\.onnx file"):
+        TensorRTBackend(
+            Path("toy.engine"),
+            engine_bytes(),
+            CONTRACT,
+            tensorrt=tensorrt,
+            memory=CudaPython(cuda),
+        )
+
+
 def test_packed_inputs_are_refused() -> None:
     with pytest.raises(ModelError, match=r"tensor x has a packed format"):
         open_toy(input_format="CHW16")

@@ -119,10 +119,11 @@ class TensorRTBackend:
         self._said = _Messages()
         self.runs_on = f"TensorRT {tensorrt.__version__}"
         with memory.current():
+            memory.make_stream()  # fails where the driver is too old, which TensorRT crashes at
             self._logger = _make_logger(tensorrt, self._said)
             if hasattr(tensorrt, "init_libnvinfer_plugins"):  # the lean runtime has none
                 tensorrt.init_libnvinfer_plugins(self._logger, "")
-            self._runtime = tensorrt.Runtime(self._logger)
+            self._runtime = self._start(tensorrt)
             engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise ModelError(
@@ -151,6 +152,16 @@ class TensorRTBackend:
         least, most = self._batches
         with self._memory.current():
             return in_batches(images, self._run, least=least, most=most)
+
+    def _start(self, tensorrt: Any) -> Any:
+        """TensorRT's runtime."""
+        try:
+            return tensorrt.Runtime(self._logger)
+        except TypeError as error:  # pybind11: the factory function returned nullptr
+            raise ModelError(
+                f"{self._path}: {self.runs_on} cannot start with this machine's GPU and driver"
+                f"{self._said.last()}; update the driver, or use the .onnx file"
+            ) from error
 
     def _run(self, images: NDArray[np.uint8]) -> list[PoseMaps]:
         name = self.contract.input_name
