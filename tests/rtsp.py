@@ -82,7 +82,5 @@ def _frames(clip: Path) -> list[tuple[float, list[bytes]]]:
     """The time of each frame, and its parts (H.264's NAL units)."""
     with av.open(str(clip)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
-        return [
-            (float(packet.pts * packet.time_base), re.split(rb"\x00?\x00\x00\x01", bytes(packet))[1:])
-            for packet in packets
-        ]
+        start = re.compile(rb"\x00?\x00\x00\x01")
+        return [(float(p.pts * p.time_base), start.split(bytes(p))[1:]) for p in packets]
