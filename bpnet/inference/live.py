@@ -27,7 +27,7 @@ from bpnet.inference.media import PresentationClock, reason_of
 
 logger = logging.getLogger(__name__)
 
-CLOSING = 2.0  # seconds to wait for the reading thread; it may be waiting for the network
+CLOSING = 1.0  # seconds to wait for the reading thread; it may be waiting for the network
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class LiveSource:
         with self._changed:
             self._queue.clear()
             self._changed.notify_all()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if first and self._thread is not None:
             self._thread.join(CLOSING)
         if first and self._index:
             logger.info(
