@@ -1,7 +1,9 @@
 """People and maps drawn on images. Images are (H, W, 3) uint8 RGB; none is changed in place."""
 
+import colorsys
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,21 +15,41 @@ from bpnet.pose.skeleton import Skeleton
 
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 IGNORED = (225, 25, 60)  # RGB over what does not count
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_HEIGHT = 21  # pixels of a digit at scale 1
+LEAST_HEIGHT, GREATEST_HEIGHT = 10, 48  # pixels of a digit, as far as the image has room
+NO_ID = (225, 225, 225)  # RGB of a label without an id
+GOLDEN = 0.618034  # turns of the hue circle from one id to the next: neighbours look different
+WAYS = (0, -1, 1, -2, 2, -3, 3)  # where a label may go, in its heights, if another is in its place
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 
 def draw_persons(
-    image: NDArray[np.uint8], persons: PersonKeypoints, skeleton: Skeleton
+    image: NDArray[np.uint8],
+    persons: PersonKeypoints,
+    skeleton: Skeleton,
+    *,
+    scores: bool = False,
 ) -> NDArray[np.uint8]:
     """``image`` with ``persons`` (in its pixels) as coloured limbs and dots.
 
     Line width follows the image's and each person's size; keypoints that were not found and their
-    limbs are left out.
+    limbs are left out. Where people have ids, a label above each says it, in a colour of its own.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        persons: The people; an id of -1 is not written.
+        skeleton: Their limbs and colours.
+        scores: write each person's score, too.
     """
     drawing = image.copy()
     dots = keypoint_colours(skeleton)
     order = np.argsort(persons.person_score, kind="stable")  # the most certain on top
     for index in order:
         _draw_person(drawing, persons.xy[index], persons.score[index] > 0, skeleton, dots)
+    if scores or persons.ids is not None:
+        _draw_labels(drawing, persons, scores=scores)
     return drawing
 
 
@@ -130,24 +152,19 @@ def _draw_person(
     skeleton: Skeleton,
     dots: Sequence[tuple[int, int, int]],
 ) -> None:
-    width = _line_width(drawing, xy[found])
+    """Line width: pixels, by the image's size, thinner on small people."""
+    extent = float(np.ptp(xy[found], axis=0).max()) if found.any() else 0.0
+    width = max(1, round(min(min(drawing.shape[:2]) / 120, extent / 30)))
     for (start, end), colour in zip(skeleton.limbs, skeleton.colors, strict=True):
         if found[start] and found[end]:
             ends = _fixed(xy[start]), _fixed(xy[end])
             cv2.line(drawing, *ends, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+    radius = min(0.65 * width + 0.8, max(extent / 50, 0.75)) * 2**SUBPIXEL_BITS
+    rim = round(radius + min(2**SUBPIXEL_BITS, radius))
     for index in np.flatnonzero(found).tolist():
         centre = _fixed(xy[index])
-        radius = (0.5 * width + 1.0) * 2**SUBPIXEL_BITS
-        rim = round(radius + 2**SUBPIXEL_BITS)
         cv2.circle(drawing, centre, rim, (24, 24, 24), -1, cv2.LINE_AA, SUBPIXEL_BITS)
         cv2.circle(drawing, centre, round(radius), dots[index], -1, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
-def _line_width(drawing: NDArray[np.uint8], xy: NDArray[np.float32]) -> int:
-    """Pixels: by the image's size, thinner on small people."""
-    by_image: float = min(drawing.shape[:2]) / 120
-    extent = float(np.ptp(xy, axis=0).max()) if len(xy) else 0.0
-    return max(1, round(min(by_image, extent / 30)))
 
 
 def _tells_side(limb: tuple[int, int], keypoint: int, mirror: Sequence[int]) -> bool:
@@ -191,3 +208,114 @@ def _blend(
     share = np.sqrt(weight)[..., None]
     mixed = image * np.float32(0.5) * (1 - share) + colour * share
     return np.asarray(np.round(mixed), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Lettering:
+    """How a label is written.
+
+    Attributes:
+        scale: Of OpenCV's font.
+        width: Pixels of its strokes.
+        height: Pixels of a digit.
+        margin: Pixels around the text.
+    """
+
+    scale: float
+    width: int
+    height: int
+    margin: int
+
+    @classmethod
+    def of_height(cls, height: float) -> "_Lettering":
+        """Digits ``height`` pixels high."""
+        scale = height / FONT_HEIGHT
+        return cls(scale, max(1, round(height / 9)), round(height), max(2, round(height / 3.5)))
+
+    def size(self, text: str) -> tuple[int, int]:
+        """Width and height of a label, pixels."""
+        (width, _), _ = cv2.getTextSize(text, FONT, self.scale, self.width)
+        return width + 2 * self.margin, self.height + 2 * self.margin
+
+
+def _draw_labels(drawing: NDArray[np.uint8], persons: PersonKeypoints, *, scores: bool) -> None:
+    """Write ids, and scores where asked, above the people's heads, into ``drawing``.
+
+    A label keeps inside the image and, where there is room, off the other labels.
+
+    Args:
+        drawing: (H, W, 3) uint8 RGB.
+        persons: In its pixels; an id of -1 is not written.
+        scores: write the person's score after the id.
+    """
+    taken: list[Box] = []
+    for index in np.argsort(-persons.person_score, kind="stable").tolist():
+        number = -1 if persons.ids is None else int(persons.ids[index])
+        words = [str(number)] if number >= 0 else []
+        words += [f"{float(persons.person_score[index]):.1f}"] if scores else []
+        xy = persons.xy[index][persons.score[index] > 0]
+        if not words or not len(xy):
+            continue
+        text = ": ".join(words)
+        lettering = _lettering(drawing, xy, text)
+        box = _place(xy, lettering.size(text), drawing.shape[1::-1], taken)
+        taken.append(box)
+        _write(drawing, box, text, lettering, id_colour(number) if number >= 0 else NO_ID)
+
+
+def id_colour(number: int) -> tuple[int, int, int]:
+    """The colour (RGB) of an id, the same in every frame and every video."""
+    red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1.0, 0.7, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _lettering(drawing: NDArray[np.uint8], xy: NDArray[np.float32], text: str) -> _Lettering:
+    """By the image's size, smaller on small people, legible as long as the image has room."""
+    high, wide = drawing.shape[:2]
+    extent = float(np.ptp(xy, axis=0).max())
+    height = min(high / 26, max(extent / 9, LEAST_HEIGHT), GREATEST_HEIGHT)
+    lettering = _Lettering.of_height(max(height, LEAST_HEIGHT))
+    width, tall = lettering.size(text)
+    room = min(wide / width, high / tall)
+    return lettering if room >= 1 else _Lettering.of_height(max(1.0, lettering.height * room * 0.9))
+
+
+def _place(
+    xy: NDArray[np.float32], size: tuple[int, int], image: tuple[int, int], taken: list[Box]
+) -> Box:
+    """Where a label of ``size`` goes: above the highest keypoint, the first place that is free."""
+    width, height = size
+    top = xy[xy[:, 1].argmin()]
+    left = _clamp(float(top[0]) - width / 2, image[0] - width)
+    above = _clamp(float(top[1]) - 1.6 * height, image[1] - height)
+    boxes = []
+    for way in WAYS:
+        upper = _clamp(above + way * (height + 1), image[1] - height)
+        boxes.append((left, upper, left + width, upper + height))
+    return next(
+        (box for box in boxes if not any(_overlap(box, other) for other in taken)), boxes[0]
+    )
+
+
+def _clamp(value: float, most: int) -> int:
+    return round(min(max(value, 0.0), max(most, 0)))
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _write(
+    drawing: NDArray[np.uint8],
+    box: Box,
+    text: str,
+    lettering: _Lettering,
+    colour: tuple[int, int, int],
+) -> None:
+    left, top, right, bottom = box
+    cv2.rectangle(drawing, (left, top), (right - 1, bottom - 1), colour, -1)
+    cv2.rectangle(drawing, (left, top), (right - 1, bottom - 1), (24, 24, 24), 1)
+    light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    ink = (16, 16, 16) if light > 120 else (255, 255, 255)
+    start = (left + lettering.margin, bottom - lettering.margin)
+    cv2.putText(drawing, text, start, FONT, lettering.scale, ink, lettering.width, cv2.LINE_AA)
