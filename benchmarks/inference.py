@@ -7,7 +7,8 @@
 The first runs the network alone on tensors that are ready (ONNX Runtime's own session, as many
 threads), and then the same number of frames through the whole pipeline: decoding, network, people,
 drawing, MP4, detections.json and JSON lines. Rounds take the two in turn; ``ratio`` is the median
-of the rounds' ratios of images/s. ``core_ms`` is what a frame costs in each step's own thread.
+of the rounds' ratios of images/s. ``network_core_ms`` and ``pipeline_core_ms``: what a frame costs
+on all cores together, which other programs disturb less; ``core_ms`` is each step's own thread.
 
 ``--memory`` sends frames of 96x96 through a network of one convolution and fits a line to the
 resident size; ``bytes_per_frame`` is its slope, without the first fifth, which fills the queues.
@@ -76,11 +77,15 @@ def _speed(arguments: argparse.Namespace) -> dict[str, Any]:
     times = StageTimes()
     bare.seconds(arguments.batch)
     _pipeline_seconds(predictor, arguments.video, arguments.batch, StageTimes())
-    rounds = []
+    rounds, cores = [], []
     for _ in range(arguments.rounds):
+        at = [time.process_time()]
         alone = bare.seconds(frames)
+        at.append(time.process_time())
         whole, done = _pipeline_seconds(predictor, arguments.video, frames, times)
+        at.append(time.process_time())
         rounds.append((frames / alone, done / whole))
+        cores.append(((at[1] - at[0]) / frames, (at[2] - at[1]) / done))
     return {
         "ratio": statistics.median(whole / alone for alone, whole in rounds),
         "ratios": [round(whole / alone, 4) for alone, whole in rounds],
@@ -88,6 +93,8 @@ def _speed(arguments: argparse.Namespace) -> dict[str, Any]:
         "pipeline_images_per_s": statistics.median(whole for _, whole in rounds),
         "threads": arguments.threads or "all",
         "batch": arguments.batch,
+        "network_core_ms": round(1000 * statistics.median(alone for alone, _ in cores), 1),
+        "pipeline_core_ms": round(1000 * statistics.median(whole for _, whole in cores), 1),
         "core_ms": {
             name: round(1000 * stage.cpu_seconds / max(stage.frames, 1), 3)
             for name, stage in vars(times).items()

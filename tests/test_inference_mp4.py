@@ -61,6 +61,16 @@ def test_frames_keep_their_times_and_colours(tmp_path: Path, endless: bool) -> N
     np.testing.assert_allclose(shown.mean((0, 1)), (200, 40, 90), atol=4)
 
 
+def test_the_last_frame_is_shown_as_long_as_the_one_before(tmp_path: Path) -> None:
+    film = Mp4Writer(tmp_path / "film.mp4", frame_rate=20, endless=False)
+    for time in (0.0, 0.25, 0.5, 0.75):
+        film.write(noise(0), time)
+    film.close()
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(1.0)
+
+
 def test_times_that_stand_still_go_on(tmp_path: Path) -> None:
     film = Mp4Writer(tmp_path / "film.mp4", frame_rate=None, endless=True)
     for _ in range(3):

@@ -216,6 +216,26 @@ def test_a_stream_that_is_cut_off_leaves_what_was_done(
     assert "secret" not in said
 
 
+@pytest.mark.coco
+def test_a_person_of_a_real_clip_is_followed(shared_data: Path, tmp_path: Path) -> None:
+    repository = Path(__file__).resolve().parents[1]
+    spec = repository / "specs/infer_spec_lightweight_openpose.yaml"
+    skeleton = repository / "model_pose_config/bpnet_18joints.json"
+    clip = shared_data / "video/one-by-one-person-detection.mp4"
+    model = shared_data / "models/human-pose-estimation-0001.onnx"
+    line = ["inference", "-i", spec, "--set", f"pose_config_path={skeleton}", "-m", model]
+    line += ["--input_type", "video", "--input", clip, "-r", tmp_path / "r", "--track"]
+    line += ["--dump_visualizations", "--skip", "78", "--every", "2", "--max_frames", "4"]
+    assert main([str(each) for each in line]) == 0
+    images = read_images(tmp_path)
+    assert [image["frame"] for image in images] == [78, 80, 82, 84]
+    walker = [image["ids"].index(1) for image in images]
+    for image, place in zip(images, walker, strict=True):
+        assert sum(score > 0 for score in image["keypoint_scores"][place]) >= 10
+    times = frame_times(tmp_path / "r/Pose_Estimation.mp4")
+    assert times == pytest.approx([image["time"] for image in images], abs=1e-3)
+
+
 def test_show_without_a_screen_ends_in_a_sentence(
     clip: Path,
     tmp_path: Path,

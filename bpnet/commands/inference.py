@@ -42,7 +42,8 @@ detections.jsonl (a line a frame, written at once, so it can be followed), what 
 drawings: images_annotated/<n>.png of photos, Pose_Estimation.mp4 of a video, a camera or a stream
 (of several Pose_Estimation_<name>.mp4). Several inputs run at once; entries of several videos mix,
 and each says its source and frame.
-Whatever ends a run (Ctrl-C, a full disk, a camera unplugged), what was done is in these files.
+Results grow in these files, not in memory. Whatever ends a run (Ctrl-C, a full disk, a camera
+unplugged), what was done is in them.
 An image or frame that cannot be used is named and the rest is done; the exit code is then 1."""
 
 

@@ -122,6 +122,8 @@ class Run:
                 self._wait(working, flow)
             finally:
                 flow.stop()
+                if self._window is not None:
+                    self._window.close()
             done.counts = working.result()
         done.seconds = time.perf_counter() - began
         done.dropped = sum(source.dropped for source in self._sources)

@@ -70,3 +70,11 @@ class Window:
         if cv2.waitKey(WAIT) & 0xFF in (ord("q"), ESCAPE):
             return False
         return all(cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) > 0 for name in self._open)
+
+    def close(self) -> None:
+        """Close every window."""
+        import cv2
+
+        if self._open:
+            cv2.destroyAllWindows()
+            self._open.clear()

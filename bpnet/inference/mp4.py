@@ -51,6 +51,7 @@ class Mp4Writer:
         self._plain = not endless and av.library_versions["libavformat"] >= HYBRID_SINCE
         self._file: _File | None = None
         self._last_tick = -1
+        self._gap = round(TICKS / self._rate)  # ticks between the last two frames
         self._size = (0, 0)  # width and height
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:
@@ -65,10 +66,11 @@ class Mp4Writer:
             frame = av.VideoFrame.from_ndarray(self._planes(image), format="yuv420p")
             frame.color_range, frame.colorspace = TELEVISION, BT601
             frame.time_base = Fraction(1, TICKS)
-            self._last_tick = max(self._last_tick + 1, round(time * TICKS))
-            frame.pts = self._last_tick
-            frame.duration = round(TICKS / self._rate)
-            self._container.mux(self._stream.encode(frame))
+            tick = max(self._last_tick + 1, round(time * TICKS))
+            if self._last_tick >= 0:
+                self._gap = tick - self._last_tick
+            frame.pts = self._last_tick = tick
+            self._mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
             failed = None if self._file is None else self._file.error
             raise self._failure(failed or error) from error
@@ -86,7 +88,7 @@ class Mp4Writer:
         told = file.error is not None
         try:
             if not told:
-                self._container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
             file.remember()
             self._container.close()
         except (OSError, av.FFmpegError) as error:
@@ -120,6 +122,11 @@ class Mp4Writer:
         codec.thread_count = max(1, min(4, (os.cpu_count() or 1) // 4))
         codec.color_range, codec.colorspace = TELEVISION, BT601
         codec.color_primaries = codec.color_trc = BT601
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._gap  # counts of the last frame only
+            self._container.mux(packet)
 
     def _planes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H*3/2, W) uint8 YUV 4:2:0 of ``image`` at the film's size."""

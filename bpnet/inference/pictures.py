@@ -38,9 +38,7 @@ def make_draw(kind: str, skeleton: Skeleton, *, scores: bool = False) -> Draw:
         if kind == "pafs":
             return draw_pafs(result.prepared.inputs[-1].image, result.maps)
         assert result.frame.image is not None
-        if scores:
-            return draw_persons(result.frame.image, result.persons, skeleton, scores=True)
-        return draw_persons(result.frame.image, result.persons, skeleton)
+        return draw_persons(result.frame.image, result.persons, skeleton, scores=scores)
 
     return draw
 
