@@ -84,26 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs ONNX files (default: auto, the best of cuda, openvino and cpu)",
     )
     _add_numbers(parser, "--streams", [1], "callers of the network at once, each with its batch")
-    parser.add_argument(
-        "--input", type=Path, metavar="DIR", help="folder of photos (default: random pictures)"
-    )
-    parser.add_argument(
-        "--repeats", type=at_least(1), default=20, metavar="N", help="rounds (default: 20)"
-    )
-    parser.add_argument(
-        "--warm_up",
-        type=at_least(0),
-        default=3,
-        metavar="N",
-        help="rounds before them that do not count (default: 3)",
-    )
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const=STANDARD_OUTPUT,
-        metavar="FILE",
-        help="write the result as JSON too; without FILE to standard output, in the table's place",
-    )
+    _add_rounds(parser)
     add_key(parser)
     add_spec_options(parser)
     add_log_level(parser)
@@ -139,6 +120,30 @@ def _add_numbers(
     said = f" (default: {default[0]})" if default[0] is not None else ""
     parser.add_argument(
         name, type=at_least(1), nargs="+", default=default, metavar="N", help=meaning + said
+    )
+
+
+def _add_rounds(parser: argparse.ArgumentParser) -> None:
+    """What is measured, how often, and where the result goes."""
+    parser.add_argument(
+        "--input", type=Path, metavar="DIR", help="folder of photos (default: random pictures)"
+    )
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=20, metavar="N", help="rounds (default: 20)"
+    )
+    parser.add_argument(
+        "--warm_up",
+        type=at_least(0),
+        default=3,
+        metavar="N",
+        help="rounds before them that do not count (default: 3)",
+    )
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=STANDARD_OUTPUT,
+        metavar="FILE",
+        help="write the result as JSON too; without FILE to standard output, in the table's place",
     )
 
 
