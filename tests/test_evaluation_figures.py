@@ -11,7 +11,7 @@ from bpnet.diagnosis.diagnosis import diagnose
 from bpnet.diagnosis.errors import find_errors
 from bpnet.diagnosis.groups import crowd_index, measure_crowding, measure_people, measure_sizes
 from bpnet.diagnosis.keypoints import measure_keypoints, total_pck
-from bpnet.diagnosis.precision import precision_recall
+from bpnet.diagnosis.precision import match_image, precision_recall
 from bpnet.evaluation import evaluate_persons
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
@@ -169,10 +169,11 @@ def test_groups_have_the_images_and_the_people_that_they_say():
     persons = {1: found(BODY), 2: found(), 3: found(BODY, BODY + np.array([60, 0]))}
     images = compare(persons, dataset, SKELETON, image_ids=[1, 2, 3, 4])
     sigmas = dataset_sigmas(dataset, SKELETON)
-    crowding = measure_crowding(images, sigmas)
+    matches = [match_image(each, sigmas) for each in images]
+    crowding = measure_crowding(images, matches)
     assert [(each.images, each.people) for each in crowding] == [(1, 1), (1, 2), (1, 2)]
     assert [each.ap for each in crowding] == pytest.approx([1, 1, 0])
-    people = measure_people(images, sigmas)
+    people = measure_people(matches)
     assert [(each.images, each.people) for each in people] == [(1, 1), (2, 4), (0, 0)]
     assert people[2].ap == -1
     sizes = measure_sizes(images, sigmas)

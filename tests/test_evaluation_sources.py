@@ -117,6 +117,7 @@ def set_first(key: str, value: Any) -> Callable[[Any], object]:
         (set_first("keypoints", [[[1, 2]]]), "`keypoints` needs 2 pairs"),
         (set_first("keypoints", [[[1, 2], [3]]]), "not lists of numbers"),
         (set_first("keypoints", [[[1, 2], [3, float("nan")]]]), "no number"),
+        (set_first("scores", [10**400]), "not lists of numbers"),
         (set_first("scores", []), "has 1 people, but 0 numbers in `scores`"),
         (set_first("scores", None), "`scores` is missing"),
         (set_first("keypoint_scores", [[1]]), "`keypoint_scores` needs 2"),

@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("detections made before, evaluated without a model")
+    group = parser.add_argument_group("parts, and detections made before")
     sources = group.add_mutually_exclusive_group()
     sources.add_argument(
         "--detections",

@@ -71,7 +71,7 @@ class Baseline:
                 model={str(key): str(value) for key, value in content["model"].items()},
             )
             numbers = (metrics[AP], baseline.max_drop)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DataError(
                 f"{path} is no baseline: {error!r}; write one with --write_baseline"
             ) from error

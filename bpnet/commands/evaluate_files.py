@@ -212,7 +212,7 @@ def _numbers(entry: dict[str, Any], key: str, where: str) -> Any:
 
     try:
         numbers = np.array(entry.get(key), np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: `{key}` is not lists of numbers of equal length") from error
     if numbers.ndim == 0 or not np.isfinite(numbers).all():
         raise DataError(f"{where}: `{key}` is missing, or holds something that is no number")

@@ -277,7 +277,7 @@ def _checked(path: Path, making: dict[str, Any]) -> dict[str, Any]:
             "shard": None if shard is None else [int(shard[0]), int(shard[1])],
             "timing": {"images": int(timing["images"]), "seconds": seconds},
         }
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"{path}: `{MAKING}` is damaged: {error!r}") from error
     if timing["images"] < 1 or (shard is not None and not 1 <= shard[0] <= shard[1]):
         raise DataError(f"{path}: `{MAKING}` is damaged: {making}")

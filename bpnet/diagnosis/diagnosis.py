@@ -23,7 +23,7 @@ from bpnet.diagnosis.groups import (
     measure_sizes,
 )
 from bpnet.diagnosis.keypoints import KeypointFigures, measure_keypoints, total_pck
-from bpnet.diagnosis.precision import PrecisionRecall, precision_recall
+from bpnet.diagnosis.precision import PrecisionRecall, accumulate, match_image
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
 
@@ -128,14 +128,15 @@ def diagnose(
     images = compare(persons, dataset, skeleton, image_ids=image_ids)
     sigmas, mirror = dataset_sigmas(dataset, skeleton), dataset_mirror(dataset, skeleton)
     errors = tuple(find_errors(image, sigmas, mirror) for image in images)
+    matches = [match_image(image, sigmas) for image in images]
     return Diagnosis(
         errors=break_down(errors, sigmas),
         keypoints=measure_keypoints(errors, dataset.keypoints, sigmas),
         pck=total_pck(errors, len(dataset.keypoints)),
-        crowding=measure_crowding(images, sigmas),
-        people=measure_people(images, sigmas),
+        crowding=measure_crowding(images, matches),
+        people=measure_people(matches),
         sizes=measure_sizes(images, sigmas),
-        curve=precision_recall(images, sigmas),
+        curve=accumulate(matches),
         images=errors,
     )
 

@@ -35,7 +35,7 @@ from bpnet.diagnosis.comparison import (
     keypoint_similarity,
     similarity,
 )
-from bpnet.diagnosis.precision import match, precision_recall
+from bpnet.diagnosis.precision import accumulate, match, match_image
 
 GOOD, NEAR = 0.85, 0.5  # least similarities of a keypoint
 MATCHED_FIRST, MATCHED_AT_ALL = 0.5, 0.1  # least OKS
@@ -71,6 +71,12 @@ class ImageErrors:
         if kind == FALSE_POSITIVE:
             return int(self.false_positive.sum())
         return int((self.missed if kind == MISSED_PERSON else self.kinds[kind]).sum())
+
+    def has(self, kind: str) -> bool:
+        """Whether correcting this kind changes anything."""
+        if kind == FALSE_POSITIVE:
+            return bool((self.person < 0).any())
+        return self.count(kind) > 0
 
 
 @dataclass(frozen=True)
@@ -141,20 +147,25 @@ def find_errors(image: Comparison, sigmas: Floats, mirror: Sequence[int]) -> Ima
 
 def break_down(errors: Sequence[ImageErrors], sigmas: Floats) -> ErrorBreakdown:
     """Counts and costs over all images, which are in the order of their ids."""
-    kinds = []
+    found = [match_image(one.comparison, sigmas) for one in errors]
+    kinds, together = [], found
     for position, kind in enumerate(KINDS):
         alone, together = (
-            precision_recall([corrected(one, wanted) for one in errors], sigmas).ap
-            for wanted in ((kind,), KINDS[: position + 1])
+            [
+                match_image(corrected(one, wanted), sigmas) if one.has(kind) else before
+                for one, before in zip(errors, matches, strict=True)
+            ]
+            for wanted, matches in (((kind,), found), (KINDS[: position + 1], together))
         )
-        kinds.append(ErrorKind(kind, sum(one.count(kind) for one in errors), alone, together))
+        count = sum(one.count(kind) for one in errors)
+        kinds.append(ErrorKind(kind, count, accumulate(alone).ap, accumulate(together).ap))
     width = len(sigmas)
     by_keypoint = np.zeros((width, 1 + len(KEYPOINT_KINDS)), np.int64)
     for one in errors:
         for column, kind in enumerate(("good", *KEYPOINT_KINDS)):
             by_keypoint[:, column] += one.kinds[kind].sum(axis=0)
     return ErrorBreakdown(
-        ap=precision_recall([one.comparison for one in errors], sigmas).ap,
+        ap=accumulate(found).ap,
         kinds=tuple(kinds),
         good=int(by_keypoint[:, 0].sum()),
         labelled=int(by_keypoint.sum()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpnet.diagnosis.comparison import Comparison, Floats, Labels
-from bpnet.diagnosis.precision import precision_recall
+from bpnet.diagnosis.precision import Matches, accumulate, match_image
 
 CROWDING = (
     ("easy: crowd index up to 0.1", 0.0, 0.1),
@@ -70,19 +70,30 @@ def crowd_index(labels: Labels) -> float:
     return float(((counts.sum(axis=1) - own)[known] / own[known]).mean())
 
 
-def measure_crowding(images: Sequence[Comparison], sigmas: Floats) -> tuple[GroupFigures, ...]:
-    """A group a level of ``CROWDING``; images without people that count are in none."""
-    indexed = [(crowd_index(one.labels), one) for one in images if _people(one)]
+def measure_crowding(
+    images: Sequence[Comparison], matches: Sequence[Matches]
+) -> tuple[GroupFigures, ...]:
+    """A group a level of ``CROWDING``; images without people that count are in none.
+
+    Args:
+        images: in the order of their ids.
+        matches: which detections of each are right.
+    """
+    indexed = [
+        (crowd_index(image.labels), one)
+        for image, one in zip(images, matches, strict=True)
+        if one.people
+    ]
     return tuple(
-        _measure(name, [one for index, one in indexed if _between(index, low, high)], sigmas)
+        _measure(name, [one for index, one in indexed if _between(index, low, high)])
         for name, low, high in CROWDING
     )
 
 
-def measure_people(images: Sequence[Comparison], sigmas: Floats) -> tuple[GroupFigures, ...]:
-    """A group for each number of people of ``PEOPLE``."""
+def measure_people(matches: Sequence[Matches]) -> tuple[GroupFigures, ...]:
+    """A group for each number of people of ``PEOPLE``; images in the order of their ids."""
     return tuple(
-        _measure(name, [one for one in images if low <= _people(one) <= high], sigmas)
+        _measure(name, [one for one in matches if low <= one.people <= high])
         for name, low, high in PEOPLE
     )
 
@@ -92,18 +103,9 @@ def measure_sizes(images: Sequence[Comparison], sigmas: Floats) -> tuple[GroupFi
     figures = []
     for name, low, high in SIZES:
         area = (float(low) ** 2, float(high) ** 2)
-        counted = [
-            int(
-                (
-                    ~one.labels.ignored
-                    & (one.labels.area >= area[0])
-                    & (one.labels.area <= area[1])
-                ).sum()
-            )
-            for one in images
-        ]
-        found = precision_recall(images, sigmas, area=area)
-        with_any = sum(count > 0 for count in counted)
+        matches = [match_image(image, sigmas, area=area) for image in images]
+        found = accumulate(matches)
+        with_any = sum(one.people > 0 for one in matches)
         figures.append(GroupFigures(name, with_any, found.people, found.ap, found.ar))
     return tuple(figures)
 
@@ -112,10 +114,6 @@ def _between(index: float, low: float, high: float) -> bool:
     return low < index <= high or index == low == 0
 
 
-def _people(image: Comparison) -> int:
-    return int((~image.labels.ignored).sum())
-
-
-def _measure(name: str, images: Sequence[Comparison], sigmas: Floats) -> GroupFigures:
-    found = precision_recall(images, sigmas)
+def _measure(name: str, images: Sequence[Matches]) -> GroupFigures:
+    found = accumulate(images)
     return GroupFigures(name, len(images), found.people, found.ap, found.ar)

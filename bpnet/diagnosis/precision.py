@@ -4,7 +4,7 @@ The same figures as pycocotools', which the headline comes from and which a test
 takes the matching of one image at all thresholds at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,6 @@ from bpnet.diagnosis.comparison import Booleans, Comparison, Floats, similarity
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of OKS
 RECALLS = np.linspace(0, 1, 101)
 ANY_AREA = (0.0, 1e10)  # square pixels
-
-Similarity = Callable[[Comparison], Floats]
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,23 @@ class PrecisionRecall:
     def ar(self) -> float:
         """Mean over thresholds of the highest recall; -1 where nobody is labelled."""
         return float(self.recall.mean()) if self.people else -1.0
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which of the D detections of one image are right, at each of T thresholds.
+
+    Attributes:
+        score: (D,).
+        right: (T, D).
+        wrong: (T, D); detections that are neither are ignored.
+        people: labelled people that count.
+    """
+
+    score: Floats
+    right: Booleans
+    wrong: Booleans
+    people: int
 
 
 def match(
@@ -76,43 +91,50 @@ def match(
     return matched
 
 
-def precision_recall(
-    images: Sequence[Comparison],
+def match_image(
+    image: Comparison,
     sigmas: Floats,
     *,
     area: tuple[float, float] = ANY_AREA,
-    thresholds: Floats = THRESHOLDS,
-) -> PrecisionRecall:
-    """Precision over recall of all detections of ``images``.
+) -> Matches:
+    """Which detections of one image are right.
 
     Args:
-        images: in the order of their ids.
+        image: labels and detections.
         sigmas: (K,) of the keypoints.
         area: the people that count, least and greatest area in square pixels; others are ignored,
             and so are unmatched detections of other areas.
-        thresholds: (T,) of OKS.
     """
-    scores, hits, misses, people = [], [], [], 0
-    for image in images:
-        labels, found = image.labels, image.found
-        ignored = labels.ignored | (labels.area < area[0]) | (labels.area > area[1])
-        people += int((~ignored).sum())
-        matched = match(similarity(labels, found, sigmas), ignored, labels.crowd, thresholds)
-        size = found.area
-        outside = (size < area[0]) | (size > area[1])  # (D,)
-        none = matched < 0
-        forgiven = np.where(none, outside, np.append(ignored, False)[matched])
-        scores.append(found.score)
-        hits.append(~none & ~forgiven)
-        misses.append(none & ~forgiven)
+    labels, found = image.labels, image.found
+    ignored = labels.ignored | (labels.area < area[0]) | (labels.area > area[1])
+    matched = match(similarity(labels, found, sigmas), ignored, labels.crowd)
+    size = found.area
+    outside = (size < area[0]) | (size > area[1])  # (D,)
+    none = matched < 0
+    forgiven = np.where(none, outside, np.append(ignored, False)[matched])
+    people = int(np.count_nonzero(~ignored))
+    return Matches(found.score, ~none & ~forgiven, none & ~forgiven, people)
+
+
+def accumulate(images: Sequence[Matches]) -> PrecisionRecall:
+    """Precision over recall of all detections of ``images``, in the order of their ids."""
+    people = sum(one.people for one in images)
     if not people:
-        return PrecisionRecall(
-            np.full((len(thresholds), len(RECALLS)), -1.0), np.full(len(thresholds), -1.0), 0
-        )
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    tp = np.cumsum(np.concatenate(hits, axis=1)[:, order], axis=1, dtype=np.float64)
-    fp = np.cumsum(np.concatenate(misses, axis=1)[:, order], axis=1, dtype=np.float64)
+        rows = len(THRESHOLDS)
+        return PrecisionRecall(np.full((rows, len(RECALLS)), -1.0), np.full(rows, -1.0), 0)
+    order = np.argsort(-np.concatenate([one.score for one in images]), kind="stable")
+    hits = np.concatenate([one.right for one in images], axis=1)[:, order]
+    misses = np.concatenate([one.wrong for one in images], axis=1)[:, order]
+    tp = np.cumsum(hits, axis=1, dtype=np.float64)
+    fp = np.cumsum(misses, axis=1, dtype=np.float64)
     return _interpolate(tp, fp, people)
+
+
+def precision_recall(
+    images: Sequence[Comparison], sigmas: Floats, *, area: tuple[float, float] = ANY_AREA
+) -> PrecisionRecall:
+    """Precision over recall of ``images``, in the order of their ids; see ``match_image``."""
+    return accumulate([match_image(image, sigmas, area=area) for image in images])
 
 
 def _interpolate(tp: Floats, fp: Floats, people: int) -> PrecisionRecall:
