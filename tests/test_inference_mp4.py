@@ -75,8 +75,11 @@ def test_times_that_stand_still_go_on(tmp_path: Path) -> None:
     film = Mp4Writer(tmp_path / "film.mp4", frame_rate=None, endless=True)
     for _ in range(3):
         film.write(noise(0), 1.0)
+    film.write(noise(0), 1.5)
     film.close()
-    assert len(frame_times(tmp_path / "film.mp4")) == 3
+    times = frame_times(tmp_path / "film.mp4")
+    assert times == pytest.approx([0, 0, 0, 0.5], abs=1e-3)
+    assert len(set(times)) == 4
 
 
 def test_odd_and_changing_sizes_fit_the_first(tmp_path: Path) -> None:

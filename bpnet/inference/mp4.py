@@ -28,7 +28,7 @@ HYBRID_SINCE = (61, 7, 0)  # libavformat that can make a plain film of fragments
 class Mp4Writer:
     """Writes one film, in fragments of a second, each valid as soon as it is there.
 
-    Frames keep their times, so a variable frame rate stays. Pictures of another size than the first
+    Frames keep their times after the first, so a variable frame rate stays. Pictures of another size than the first
     are fitted to it. The file has a temporary name until it is closed.
 
     Attributes:
@@ -50,6 +50,7 @@ class Mp4Writer:
         self._rate = Fraction(frame_rate or 25).limit_denominator(1001)
         self._plain = not endless and av.library_versions["libavformat"] >= HYBRID_SINCE
         self._file: _File | None = None
+        self._start = 0.0  # time of the first frame, seconds
         self._last_tick = -1
         self._gap = round(TICKS / self._rate)  # ticks between the last two frames
         self._size = (0, 0)  # width and height
@@ -66,7 +67,9 @@ class Mp4Writer:
             frame = av.VideoFrame.from_ndarray(self._planes(image), format="yuv420p")
             frame.color_range, frame.colorspace = TELEVISION, BT601
             frame.time_base = Fraction(1, TICKS)
-            tick = max(self._last_tick + 1, round(time * TICKS))
+            if self.frames == 0:
+                self._start = time
+            tick = max(self._last_tick + 1, round((time - self._start) * TICKS))
             if self._last_tick >= 0:
                 self._gap = tick - self._last_tick
             frame.pts = self._last_tick = tick
