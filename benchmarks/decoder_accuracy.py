@@ -78,7 +78,7 @@ def measure_network(subset: Subset, network: Predictor, spec: InferenceSpec) -> 
         "x8, Keras peaks": X8Decoder(skeleton, find_peaks_with_opencv),
         "x8, engine peaks": X8Decoder(skeleton),
     }
-    print(f"{len(scenes)} images, network input {spec.input_shape[0]} pixels high")
+    print(f"{len(scenes)} images, network input {network.fit.height} pixels high")
     print(f"{'':22}{'AP':>8}{'AP50':>8}{'M':>8}{'L':>8}")
     metrics = {}
     for name, decode in decoders.items():

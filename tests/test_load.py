@@ -184,3 +184,16 @@ def test_a_real_network_finds_the_same_people_alone_and_in_a_batch(shared_data: 
         alone = predictor(photo)
         np.testing.assert_allclose(found.xy, alone.xy, atol=0.01)
         np.testing.assert_allclose(found.person_score, alone.person_score, atol=1e-4)
+
+
+def test_images_are_fitted_to_the_size_of_training_unless_a_spec_says_another(
+    tmp_path: Path,
+) -> None:
+    trained = dataclasses.replace(CONTRACT, extra={"trained_at": "128x192"})
+    model = write_model(tmp_path / "m.onnx", contract=trained)
+
+    assert (load(model).fit.height, load(model).fit.width) == (128, 192)
+    said = load(model, {"input_shape": [64, 96]}).fit
+    assert (said.height, said.width) == (64, 96)
+    plain = load(write_model(tmp_path / "plain.onnx")).fit
+    assert (plain.height, plain.width) == (256, 256)  # TAO's

@@ -199,7 +199,8 @@ def _cases_of(
 
     contract = opened.backend.contract
     base = spec or InferenceSpec()
-    sizes = args.sizes or [(base.input_shape[0], base.input_shape[1])]
+    said = base.input_shape
+    sizes = args.sizes or [(said[0], said[1]) if said else contract.usual_size]
     if contract.height is not None and contract.width is not None:
         if args.sizes and args.sizes != [(contract.height, contract.width)]:
             logger.warning("--sizes: %s runs at %sx%s only", model, contract.height, contract.width)

@@ -27,7 +27,6 @@ __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
-TAO_SIZE = (256, 256)  # height and width where neither -d nor the model says any
 OUTPUT_SUFFIXES = (".onnx", ".etlt")
 
 
@@ -172,16 +171,15 @@ def _described(found: Path, spec: "BpNetTrainer | None", model: "keras.Model") -
             f"{found} does not say its skeleton and normalisation; give its training spec with -e"
         )
     contract = describe_by_training_spec(found, spec)
-    return dataclasses.replace(contract, extra={"parameters": str(model.count_params())})
+    extra = {**contract.extra, "parameters": str(model.count_params())}
+    return dataclasses.replace(contract, extra=extra)
 
 
 def _input_size(args: argparse.Namespace, contract: "ModelContract") -> tuple[int, int]:
     if args.input_dims is not None:
         height, width = args.input_dims
         return height, width
-    if contract.height is not None and contract.width is not None:
-        return contract.height, contract.width
-    return TAO_SIZE
+    return contract.usual_size
 
 
 def _verification_images(

@@ -256,7 +256,7 @@ def predictor_of(
 
 def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, tuple[float, ...]]:
     """How images are fitted, and the scales to average over."""
-    height, width = spec.input_shape
+    height, width = spec.input_shape or contract.usual_size
     mode = spec.keep_aspect_ratio_mode
     stride = math.ceil(max(STRIDE, contract.heatmap_stride, contract.paf_stride))
     multiple = math.lcm(stride, spec.size_multiple or 1)

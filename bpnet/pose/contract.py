@@ -8,6 +8,9 @@ from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
 
 
+TAO_SIZE = (256, 256)  # height and width, pixels
+
+
 @dataclass(frozen=True)
 class ModelContract:
     """Input, outputs and skeleton of a model; every model file of ours carries one.
@@ -55,14 +58,26 @@ class ModelContract:
         """The contract of a network that learns from the batches of ``loader``."""
         scale = loader.normalization_params.image_scale
         offset = loader.normalization_params.image_offset
-        stride = loader.image_config.image_dims.height / loader.pose_config.target_shape[0]
+        dims = loader.image_config.image_dims
+        stride = dims.height / loader.pose_config.target_shape[0]
         return cls(
             skeleton=skeleton,
             heatmap_stride=stride,
             paf_stride=stride,
             image_scale=(scale[0], scale[1], scale[2]),
             image_offset=(offset[0], offset[1], offset[2]),
+            extra={"trained_at": f"{dims.height}x{dims.width}"},
         )
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """Height and width, pixels: the fixed ones, else those of training, else TAO's."""
+        if self.height is not None and self.width is not None:
+            return self.height, self.width
+        height, _, width = self.extra.get("trained_at", "").partition("x")
+        if height.isdecimal() and width.isdecimal():
+            return int(height), int(width)
+        return TAO_SIZE
 
     def to_dict(self) -> dict[str, Any]:
         """The contract as JSON can hold it."""

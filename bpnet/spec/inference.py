@@ -129,9 +129,10 @@ class InferenceSpec:
         "models that carry their own metadata.",
         default=None,
     )
-    input_shape: list[int] = setting(
-        "Height and width of the network's input, pixels.",
-        factory=lambda: [256, 256],
+    input_shape: list[int] | None = setting(
+        "Height and width of the network's input, pixels; default: as it was trained, or 256x256 "
+        "where the model does not say that.",
+        default=None,
         minimum=8,
         length=2,
     )

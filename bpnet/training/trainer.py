@@ -249,14 +249,14 @@ def _check_same_start(state: TrainingState, devices: Devices, folder: Path) -> N
 
 def contract_of(spec: BpNetTrainer, skeleton: Skeleton, *, parameters: int) -> ModelContract:
     """What the model files say of themselves."""
-    dims = spec.dataloader.image_config.image_dims
+    contract = ModelContract.trained_on(spec.dataloader, skeleton)
     extra = {
+        **contract.extra,
         "bpnet_version": __version__,
         "parameters": str(parameters),
-        "trained_at": f"{dims.height}x{dims.width}",
         "training_spec_sha256": hashlib.sha256(dump_spec(spec).encode()).hexdigest(),
     }
-    return dataclasses.replace(ModelContract.trained_on(spec.dataloader, skeleton), extra=extra)
+    return dataclasses.replace(contract, extra=extra)
 
 
 def write_spec(spec: BpNetTrainer, folder: Path) -> None:
