@@ -79,7 +79,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--input_dims",
         type=_dims,
         metavar="H,W,3",
-        help="size of the input, pixels, multiples of 8 (default: the model's or its training's, else 256,256,3)",
+        help="size of the input, pixels, multiples of 8 (default: the model's or its training's, "
+        "else 256,256,3)",
     )
     order = parser.add_mutually_exclusive_group().add_argument
     order(

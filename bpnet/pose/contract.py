@@ -7,7 +7,6 @@ from bpnet.errors import ModelError
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
 
-
 TAO_SIZE = (256, 256)  # height and width, pixels
 
 
