@@ -177,7 +177,8 @@ def test_a_signal_ends_a_stream_with_all_its_files_valid(
     stalled: str, tmp_path: Path, number: int, code: int
 ) -> None:
     arguments = ("--input_type", "stream", "--input", stalled, "--dump_visualizations", "--track")
-    live = ("--live_frames", "all", "--formats", "json", "jsonl", "csv", "coco")
+    live = ("--live_frames", "all", "--stream_timeout", "3")
+    live += ("--formats", "json", "jsonl", "csv", "coco")
     running = subprocess.Popen(
         [sys.executable, "-m", "bpnet", *command(tmp_path, *arguments, *live)],
         stderr=subprocess.PIPE,

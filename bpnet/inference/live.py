@@ -1,5 +1,6 @@
 """Frames of cameras and streams: what comes is read at once, what is too much is dropped."""
 
+import atexit
 import logging
 import threading
 import time
@@ -127,10 +128,11 @@ class LiveSource:
     def __iter__(self) -> Iterator[Frame]:
         """The frames that are not dropped, and a failure where the source is lost."""
         if self._thread is None:
-            # A daemon: it may be waiting for the network when the program ends.
             name = f"reading {self.name}"
             self._thread = threading.Thread(target=self._read, name=name, daemon=True)
             self._thread.start()
+            # While FFmpeg waits for the network, PyAV calls Python, which must not have ended.
+            atexit.register(self._outlive)
         try:
             while (taken := self._take()) is not None:
                 yield self._frame(*taken)
@@ -152,6 +154,8 @@ class LiveSource:
             self._changed.notify_all()
         if first and self._thread is not None:
             self._thread.join(CLOSING)
+            if not self._thread.is_alive():
+                atexit.unregister(self._outlive)
         if first and self._index:
             logger.info(
                 "%s: %s frames, %s dropped, %s damaged, %s reconnects",
@@ -161,6 +165,12 @@ class LiveSource:
                 self._feed.damaged,
                 self.reconnects,
             )
+
+    def _outlive(self) -> None:
+        """Let the reading thread end before Python does: it waits ``timeout`` at most."""
+        self.close()
+        if self._thread is not None:
+            self._thread.join(self._policy.timeout + CLOSING)
 
     def _frame(self, index: int, seconds: float, shot: Shot) -> Frame:
         try:

@@ -28,8 +28,8 @@ HYBRID_SINCE = (61, 7, 0)  # libavformat that can make a plain film of fragments
 class Mp4Writer:
     """Writes one film, in fragments of a second, each valid as soon as it is there.
 
-    Frames keep their times after the first, so a variable frame rate stays. Pictures of another size than the first
-    are fitted to it. The file has a temporary name until it is closed.
+    Frames keep their times after the first, so a variable frame rate stays. Pictures of another
+    size than the first are fitted to it. The file has a temporary name until it is closed.
 
     Attributes:
         path: The name that the film has at the end.
