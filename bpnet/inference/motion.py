@@ -5,13 +5,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-DAMPING = 3.0  # seconds in which an unseen person's speed falls to 1/e
-MEASURED = 0.03  # standard deviation of a pose's place, parts of the person's size
+DAMPING = 1.5  # seconds in which an unseen person's speed falls to 1/e
+MEASURED = 0.02  # standard deviation of a whole pose's place, sizes
 PUSH = 2.0  # how fast a speed wanders, sizes a second, by the root of a second
 START = 1.5  # standard deviation of a new person's speed, sizes a second
-WANDER = 0.3  # sizes a second that a person may stray from where it is expected
-HASTE = 0.3  # and parts of its speed
-LIMB_MEMORY = 1.0  # seconds for which a keypoint that is not seen is carried along
+STRAY = 0.1  # sizes a second that a person may leave its way
+HASTE = 0.7  # share of its speed by which that may be wrong while it is not seen
+DOUBT = 0.5  # share of the filter's own uncertainty of the speed
+MEMORY = 1.0  # seconds for which a keypoint that is not seen is carried along
+OUTLIER = 0.02  # agreement below which a keypoint is not its person's, if others agree
 SHRINK = 2.0  # seconds in which the remembered size of a person falls to 1/e
 
 
@@ -78,17 +80,19 @@ class Tracks:
 
     def known(self) -> NDArray[np.bool_]:
         """(T, K) keypoints whose place is known well enough."""
-        return self.seen >= self.last[:, None] - LIMB_MEMORY
+        return self.seen >= self.last[:, None] - MEMORY
 
     def expected(self, time: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Keypoints (T, K, 2) at ``time``, pixels, and their variance (T, 2).
+        """Keypoints (T, K, 2) at ``time``, pixels, and the variance of their place (T, 2).
 
-        Constant speed, damped: an unseen person is expected to stop.
+        Constant speed, damped: an unseen person is expected to stop in the end. The variance is
+        greater along a person's way than across it, for who walks may stop or hurry.
         """
         gap = time - self.last
         far = DAMPING * -np.expm1(-gap / DAMPING)
         xy = self.xy + (self.velocity * far[:, None])[:, None]
-        stray = WANDER * self.size[:, None] + HASTE * np.abs(self.velocity)
+        doubt = (STRAY + DOUBT * np.sqrt(self.spread[:, 2])) * self.size
+        stray = doubt[:, None] + HASTE * np.abs(self.velocity)
         return xy, (stray * gap[:, None]) ** 2
 
     def found_again(
@@ -109,16 +113,17 @@ class Tracks:
             time: Seconds of the clip.
         """
         gap = time - self.last[rows]
-        expected, _ = self.expected(time)
-        expected = expected[rows]
+        expected = self.expected(time)[0][rows]
         weight = agreement.sum(axis=1)
         off = np.where(found[..., None], xy - expected, 0.0) * agreement[..., None]
         missed = off.sum(axis=1) / np.maximum(weight, 1e-9)[:, None]
         noise = MEASURED**2 * found.shape[1] / np.maximum(weight, 1e-3)
-        moved = self._learn_speed(rows, missed, gap, noise)
-        carried = expected + moved[:, None]
-        self.xy[rows] = np.where(found[..., None], xy, carried)
-        self.seen[rows] = np.where(found, time, self.seen[rows])
+        believed = self._learn_speed(rows, missed, gap, noise)
+        known = self.known()[rows]
+        outlier = known & (agreement < OUTLIER) & (agreement.max(axis=1) > 0.3)[:, None]
+        taken = found & ~outlier
+        self.xy[rows] = np.where(taken[..., None], xy, expected + believed[:, None])
+        self.seen[rows] = np.where(taken, time, self.seen[rows])
         self.last[rows] = time
         self.frames[rows] += 1
         now = pose_size(self.xy[rows], self.known()[rows])

@@ -21,10 +21,10 @@ from bpnet.spec.tracker import TrackerSettings
 
 NOBODY = -1  # id of who is not followed, or not yet
 DUPLICATE = 0.35  # similarity with a person found already, above which a part of it is no other
-LEAST_UNCERTAIN = 0.4  # similarity of an uncertain person with a track
+LEAST_UNCERTAIN = 0.6  # similarity of an uncertain person with a track
+SURE = 0.15  # sizes; how far a pose may be off as a whole before that is held against it
 FEW = 0.1  # of the keypoints; a similarity over so many in common counts half
-SURE = 0.05  # sizes; how far a pose may be off as a whole for nothing
-FORGET = 10.0  # seconds in which the claim of an unseen person falls to 1/e
+FORGET = 4.0  # seconds in which the claim of an unseen person falls to 1/e
 
 
 class Tracker:
@@ -74,7 +74,7 @@ class Tracker:
         certain = persons.score.mean(axis=1) >= self.settings.new_person_score
         agreement = self._agreement(xy, found, time)
         similarity = self._similarity(agreement, found, time)
-        row_of = self._pair(similarity, certain)
+        row_of = self._pair(similarity, agreement.mean(axis=-1), certain)
         self._follow(row_of, xy, found, agreement, time)
         begun = certain & (row_of < 0) & ~_are_parts(similarity, row_of)
         row_of[begun] = len(self._tracks) + np.arange(int(begun.sum()))
@@ -120,12 +120,21 @@ class Tracker:
         return np.asarray(mean * claim[:, None])
 
     def _pair(
-        self, similarity: NDArray[np.float64], certain: NDArray[np.bool_]
+        self,
+        similarity: NDArray[np.float64],
+        gain: NDArray[np.float64],
+        certain: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
-        """(P,) the track of each person, -1 for none."""
+        """(P,) the track of each person, -1 for none.
+
+        Args:
+            similarity: (T, P) says which pairs can be.
+            gain: (T, P) says which are best: the more keypoints agree, the better.
+            certain: (P,).
+        """
         row_of = np.full(len(certain), -1, np.intp)
         least = np.where(certain, self.settings.min_similarity, LEAST_UNCERTAIN)
-        gain = np.where(similarity >= least, similarity, 0.0)
+        gain = np.where(similarity >= least, gain, 0.0)
         confirmed = self._tracks.ids != NOBODY
         for tracks, people in ((confirmed, certain), (confirmed, ~certain), (~confirmed, certain)):
             rows = np.setdiff1d(np.flatnonzero(tracks), row_of)

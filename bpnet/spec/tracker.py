@@ -12,14 +12,14 @@ class TrackerSettings:
     min_similarity: float = setting(
         "Least object keypoint similarity of a person with where one of the frames before is "
         "expected, 0..1.",
-        default=0.2,
+        default=0.1,
         minimum=0.0,
         maximum=1.0,
     )
     new_person_score: float = setting(
         "Least mean keypoint score (missing keypoints count 0) of a person that gets an id; one "
         "who has an id keeps it with less.",
-        default=0.2,
+        default=0.25,
         minimum=0.0,
         maximum=1e6,
     )
@@ -33,7 +33,7 @@ class TrackerSettings:
     max_gap: float = setting(
         "Seconds for which nobody may be found before an id ends; who comes back later is someone "
         "new.",
-        default=1.5,
+        default=2.5,
         minimum=0.0,
         maximum=1e6,
     )
