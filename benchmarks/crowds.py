@@ -35,10 +35,10 @@ def draw_crowd(skeleton: Skeleton, people: int, seed: int) -> PoseMaps:
     """Stride-8 maps of ``people`` people in a 656x368 input; ``skeleton`` has COCO's names."""
     rng = np.random.default_rng([seed, people])
     maps = draw_people(place_people(rng, skeleton, people), skeleton, SIZE)
-    drawn = _add_false_peaks(rng, maps.heatmaps[..., :-1], round(FALSE_PEAKS * people))
-    heatmaps = _spoil(rng, drawn, HEATMAP_NOISE, channels_of_one=1)
+    drawn = add_false_peaks(rng, maps.heatmaps[..., :-1], round(FALSE_PEAKS * people))
+    heatmaps = spoil(rng, drawn, HEATMAP_NOISE, channels_of_one=1)
     background = 1 - heatmaps.max(axis=-1, keepdims=True)
-    pafs = _spoil(rng, maps.pafs, PAF_NOISE, channels_of_one=2)
+    pafs = spoil(rng, maps.pafs, PAF_NOISE, channels_of_one=2)
     return PoseMaps(np.concatenate([heatmaps, background], axis=-1), pafs, STRIDE, STRIDE)
 
 
@@ -87,7 +87,7 @@ def fill_maps(skeleton: Skeleton, peaks: int, seed: int) -> PoseMaps:
     return PoseMaps(heatmaps, pafs, STRIDE, STRIDE)
 
 
-def _add_false_peaks(
+def add_false_peaks(
     rng: np.random.Generator, heatmaps: NDArray[np.float32], count: int
 ) -> NDArray[np.float32]:
     """``heatmaps`` (H, W, K) with ``count`` weak peaks in every channel."""
@@ -103,8 +103,13 @@ def _add_false_peaks(
     return changed
 
 
-def _spoil(
-    rng: np.random.Generator, maps: NDArray[np.float32], noise: float, *, channels_of_one: int
+def spoil(
+    rng: np.random.Generator,
+    maps: NDArray[np.float32],
+    noise: float,
+    *,
+    channels_of_one: int,
+    strengths: tuple[float, float] = STRENGTH,
 ) -> NDArray[np.float32]:
     """``maps`` (H, W, C), every patch of every channel of its own strength, under smooth noise.
 
@@ -112,7 +117,7 @@ def _spoil(
     """
     height, width, channels = maps.shape
     shape = (-(-height // STRENGTH_PATCH), -(-width // STRENGTH_PATCH), channels // channels_of_one)
-    strength = np.repeat(rng.uniform(*STRENGTH, shape), channels_of_one, axis=-1)
+    strength = np.repeat(rng.uniform(*strengths, shape), channels_of_one, axis=-1)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
     blurred = cv2.GaussianBlur(rng.normal(size=maps.shape), (0, 0), 1.0)
     return np.asarray(maps * strength + blurred * (noise / blurred.std()), np.float32)
