@@ -86,6 +86,33 @@ class AdamWOptimizer:
 
 
 @dataclass(frozen=True)
+class MuonOptimizer:
+    """Muon (Jordan et al., 2024) for the kernels of convolutions, AdamW for all other weights."""
+
+    learning_rate_schedule: (
+        SoftstartAnnealingLearningRateSchedule
+        | BpNetExponentialDecayLRSchedule
+        | CosineLearningRateSchedule
+    ) = setting("Learning rate, of both.", factory=SoftstartAnnealingLearningRateSchedule)
+    grad_weights_dict: dict[str, float] | None = setting(
+        "Factor of each layer, by name; on top of the stage-wise ones.", default=None
+    )
+    weight_default_value: float = setting(
+        "Factor of every layer that has none of its own.", default=1.0, minimum=0.0
+    )
+    momentum: float = setting(
+        "Decay of the kernels' mean gradient.", default=0.95, minimum=0.0, maximum=1.0
+    )
+    beta_1: float = setting(
+        "Decay of the other weights' mean gradient.", default=0.9, minimum=0.0, maximum=1.0
+    )
+    beta_2: float = setting(
+        "Decay of their mean squared gradient.", default=0.999, minimum=0.0, maximum=1.0
+    )
+    weight_decay: float = setting("Decoupled weight decay of kernels.", default=0.0, minimum=0.0)
+
+
+@dataclass(frozen=True)
 class FocalLossParams:
     """Focal L2 (Li et al., 1911.10529)."""
 

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from bpnet.spec.dataloader import BpNetDataloader
 from bpnet.spec.network import BpNetLiteModel, BpNetModel, BpNetPafFirstModel
-from bpnet.spec.optimizer import AdamWOptimizer, BpNetLoss, WeightedMomentumOptimizer
+from bpnet.spec.optimizer import (
+    AdamWOptimizer,
+    BpNetLoss,
+    MuonOptimizer,
+    WeightedMomentumOptimizer,
+)
 from bpnet.spec.settings import setting
 
 
@@ -106,7 +111,7 @@ class BpNetTrainer:
     model: BpNetLiteModel | BpNetModel | BpNetPafFirstModel = setting(
         "The network.", factory=BpNetLiteModel
     )
-    optimizer: WeightedMomentumOptimizer | AdamWOptimizer = setting(
+    optimizer: WeightedMomentumOptimizer | AdamWOptimizer | MuonOptimizer = setting(
         "The optimizer.", factory=WeightedMomentumOptimizer
     )
     loss: BpNetLoss = setting("The loss.", factory=BpNetLoss)

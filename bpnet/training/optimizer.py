@@ -13,14 +13,16 @@ import keras
 import tensorflow as tf
 
 from bpnet.errors import SpecError
-from bpnet.spec.optimizer import AdamWOptimizer, WeightedMomentumOptimizer
+from bpnet.spec.optimizer import AdamWOptimizer, MuonOptimizer, WeightedMomentumOptimizer
+from bpnet.training.muon import orthogonalise, step_size
 
+OptimizerSpec = WeightedMomentumOptimizer | AdamWOptimizer | MuonOptimizer
+
+MOMENTUM, MUON, ADAMW = ("velocity",), ("momentum",), ("mean", "square")  # slots of a weight
 LATER_STAGES = re.compile(r"stage([2-9]|\d\d+)\.|(paf_out|heatmap_out)$")
 
 
-def build_optimizer(
-    spec: WeightedMomentumOptimizer | AdamWOptimizer, model: keras.Model, *, stagewise: bool
-) -> "Optimizer":
+def build_optimizer(spec: OptimizerSpec, model: keras.Model, *, stagewise: bool) -> "Optimizer":
     """The spec's optimizer, with its slots for ``model``.
 
     Args:
@@ -34,9 +36,7 @@ def build_optimizer(
     return Optimizer(spec, model, factors=learning_factors(spec, model, stagewise=stagewise))
 
 
-def learning_factors(
-    spec: WeightedMomentumOptimizer | AdamWOptimizer, model: keras.Model, *, stagewise: bool
-) -> list[float]:
+def learning_factors(spec: OptimizerSpec, model: keras.Model, *, stagewise: bool) -> list[float]:
     """The factor of each of the model's trainable variables, in their order."""
     layers = {layer.name: layer for layer in leaf_layers(model)}
     own = {name.replace("/", "."): f for name, f in (spec.grad_weights_dict or {}).items()}
@@ -83,7 +83,7 @@ class Optimizer:
 
     def __init__(
         self,
-        spec: WeightedMomentumOptimizer | AdamWOptimizer,
+        spec: OptimizerSpec,
         model: keras.Model,
         *,
         factors: list[float],
@@ -92,13 +92,15 @@ class Optimizer:
         self.spec = spec
         self.factors = factors
         self.kernels = [weight.name == "kernel" for weight in model.trainable_variables]
-        kinds = ("mean", "square") if isinstance(spec, AdamWOptimizer) else ("velocity",)
-        self.slots_each = len(kinds)
-        self.names = [f"{w.path}/{kind}" for w in model.trainable_variables for kind in kinds]
+        self.kinds = [self._kinds_of(weight) for weight in model.trainable_variables]
+        slots = [
+            (weight, kind)
+            for weight, kinds in zip(model.trainable_variables, self.kinds, strict=True)
+            for kind in kinds
+        ]
+        self.names = [f"{weight.path}/{kind}" for weight, kind in slots]
         self.variables = [
-            tf.Variable(tf.zeros(weight.shape), trainable=False)
-            for weight in model.trainable_variables
-            for _ in kinds
+            tf.Variable(tf.zeros(weight.shape), trainable=False) for weight, _ in slots
         ]
 
     def move(
@@ -113,12 +115,26 @@ class Optimizer:
             rate: Learning rate, a float32 tensor.
             step: Steps before this one, an int64 tensor.
         """
+        left = iter(slots)
         for number, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
-            own = slots[number * self.slots_each : (number + 1) * self.slots_each]
-            if isinstance(self.spec, AdamWOptimizer):
-                self._adamw(number, weight, own, gradient, rate=rate, step=step)
-            else:
+            own = [next(left) for _ in self.kinds[number]]
+            if self.kinds[number] == MOMENTUM:
                 self._momentum(number, weight, own[0], gradient, rate=rate)
+            elif self.kinds[number] == MUON:
+                self._muon(number, weight, own[0], gradient, rate=rate)
+            else:
+                self._adamw(number, weight, own, gradient, rate=rate, step=step)
+
+    def _kinds_of(self, weight: Any) -> tuple[str, ...]:
+        """The slots of a weight.
+
+        Muon is for matrices of hidden layers: not for layers that draw maps, nor depthwise ones.
+        """
+        if isinstance(self.spec, WeightedMomentumOptimizer):
+            return MOMENTUM
+        hidden = weight.name == "kernel" and not weight.path.split("/")[-2].endswith("out")
+        matrix = len(weight.shape) == 4 and weight.shape[-1] > 1
+        return MUON if isinstance(self.spec, MuonOptimizer) and hidden and matrix else ADAMW
 
     def _momentum(
         self, number: int, weight: Any, velocity: Any, gradient: Any, *, rate: Any
@@ -139,15 +155,32 @@ class Optimizer:
             use_nesterov=self.spec.use_nesterov,
         )
 
+    def _muon(self, number: int, weight: Any, momentum: Any, gradient: Any, *, rate: Any) -> None:
+        """Muon with Nesterov's momentum."""
+        assert isinstance(self.spec, MuonOptimizer)
+        own_rate = self.factors[number] * rate
+        self._decay(number, weight, own_rate)
+        pull_towards(momentum, gradient, by=tf.constant(1.0 - self.spec.momentum))
+        ahead = gradient + self.spec.momentum * (momentum - gradient)
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=weight.handle,
+            alpha=own_rate * step_size(weight.shape),
+            delta=orthogonalise(ahead),
+        )
+
+    def _decay(self, number: int, weight: Any, rate: Any) -> None:
+        """Kernels decay, and nothing else does."""
+        assert not isinstance(self.spec, WeightedMomentumOptimizer)
+        if self.spec.weight_decay and self.kernels[number]:
+            pull_towards(weight, tf.zeros_like(weight), by=rate * self.spec.weight_decay)
+
     def _adamw(
         self, number: int, weight: Any, slots: list[Any], gradient: Any, *, rate: Any, step: Any
     ) -> None:
         """Adam, with the factor on the rate; only kernels decay."""
-        assert isinstance(self.spec, AdamWOptimizer)
+        assert not isinstance(self.spec, WeightedMomentumOptimizer)
         own_rate = self.factors[number] * rate
-        if self.spec.weight_decay and self.kernels[number]:
-            decay = own_rate * self.spec.weight_decay
-            pull_towards(weight, tf.zeros_like(weight), by=decay)
+        self._decay(number, weight, own_rate)
         beta_1, beta_2 = tf.constant(self.spec.beta_1), tf.constant(self.spec.beta_2)
         count = tf.cast(step + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
