@@ -283,11 +283,13 @@ def _lettering(drawing: NDArray[np.uint8], xy: NDArray[np.float32], text: str) -
 def _place(
     xy: NDArray[np.float32], size: tuple[int, int], image: tuple[int, int], taken: list[Box]
 ) -> Box:
-    """Where a label of ``size`` goes: above the highest keypoint, the first place that is free."""
+    """Where a label of ``size`` goes: above the head, the first place that is free."""
     width, height = size
-    top = xy[xy[:, 1].argmin()]
-    left = _clamp(float(top[0]) - width / 2, image[0] - width)
-    above = _clamp(float(top[1]) - 1.6 * height, image[1] - height)
+    extent = float(np.ptp(xy, axis=0).max())
+    top = float(xy[:, 1].min())
+    head = xy[xy[:, 1] <= top + 0.15 * extent, 0]
+    left = _clamp(float(head.min() + head.max()) / 2 - width / 2, image[0] - width)
+    above = _clamp(top - max(1.6 * height, height + 0.06 * extent), image[1] - height)
     boxes = []
     for way in WAYS:
         upper = _clamp(above + way * (height + 1), image[1] - height)

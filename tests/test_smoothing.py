@@ -5,7 +5,7 @@ import pytest
 
 from bpnet.inference.smoothing import OneEuroFilter
 
-FILTER = OneEuroFilter(cutoff=1.5, speed_gain=4.0)
+FILTER = OneEuroFilter(cutoff=0.5, speed_gain=16.0)
 
 
 def run(xy, *, gap=1 / 30, size=100.0, filter_=FILTER):
@@ -36,7 +36,7 @@ def test_a_person_at_rest_hardly_trembles():
 def test_a_fast_hand_lags_less_than_with_a_fixed_cutoff():
     way = np.column_stack([300 * np.arange(60) / 30, np.zeros(60)])  # three sizes a second
     lag = (way - run(way))[-1, 0]
-    fixed = (way - run(way, filter_=OneEuroFilter(cutoff=1.5, speed_gain=0.0)))[-1, 0]
+    fixed = (way - run(way, filter_=OneEuroFilter(cutoff=0.5, speed_gain=0.0)))[-1, 0]
     assert 0 < lag < 0.15 * fixed
 
 

@@ -40,14 +40,14 @@ class TrackerSettings:
     smoothing: bool = setting("Smooth the keypoints of tracked people (one-euro).", default=False)
     smoothing_cutoff: float = setting(
         "Cut-off frequency for a person at rest, Hz; lower is steadier and later.",
-        default=1.5,
+        default=0.5,
         minimum=1e-3,
         maximum=1e6,
     )
     smoothing_speed: float = setting(
         "By how many Hz the cut-off rises for a keypoint that moves by its person's size in a "
         "second; higher follows faster.",
-        default=4.0,
+        default=16.0,
         minimum=0.0,
         maximum=1e6,
     )
