@@ -1,6 +1,7 @@
 """Drawn people: hard enough, labelled right, the same every time."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -112,3 +113,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file"):
         next(render_dataset(tmp_path / "file", split="train", images=1, seed=0, workers=1))
+
+
+def test_no_process_is_forked(tmp_path: Path) -> None:
+    """A fork lacks OpenCV's threads and once waited for them for ever."""
+    forks: list[bool] = []
+    os.register_at_fork(before=lambda: forks.append(True))
+    assert list(render_dataset(tmp_path, split="val", images=2, seed=0)) == [1, 2]
+    assert not forks

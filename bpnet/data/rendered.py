@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def render_dataset(
         raise DataError(f"{folder / split} cannot be written: {error.strerror}") from error
     records: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(workers) as pool:
+    # Not by fork: OpenCV's threads are not in the copy, and it would wait for them for ever.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = pool.map(
             _render_file,
             [folder / split] * images,
