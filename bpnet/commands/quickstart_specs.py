@@ -98,7 +98,7 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
         "ema_decay": 0.999,
         "dataloader": {
             "__class_name__": "BpNetDataloader",
-            "batch_size": 2,  # a short training is short of steps, not of pictures
+            "batch_size": 4,  # a short training is short of steps, not of pictures
             "image_config": {"image_dims": {"height": height, "width": width, "channels": 3}},
             "pose_config": {
                 "__class_name__": "BpNetPoseConfig",
@@ -130,24 +130,25 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
             "__class_name__": "BpNetLiteModel",
             "stages": 2,
             "width_multiplier": 0.25,
+            "backbone_attributes": {"stem_stride": 2},
             "heat_channels": len(KEYPOINTS) + 1,
             "paf_channels": 2 * len(SKELETON),
             "kernel_initializer": "he_normal",
             "kernel_regularization_factor": 0.0,
         },
         "optimizer": _optimizer(),
-        "loss": {"__class_name__": "BpNetLoss", "foreground_weight": 5.0},
+        "loss": {"__class_name__": "BpNetLoss", "foreground_weight": 10.0},
     }
 
 
 def _optimizer() -> dict[str, Any]:
     return {
-        "__class_name__": "AdamWOptimizer",
+        "__class_name__": "MuonOptimizer",
         "weight_decay": 1e-4,
         "learning_rate_schedule": {
             "__class_name__": "CosineLearningRateSchedule",
             "warm_up": 0.03,
-            "base_learning_rate": 1e-3,
+            "base_learning_rate": 1.2e-3,
             "min_learning_rate": 1e-5,
         },
     }
