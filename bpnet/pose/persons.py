@@ -36,8 +36,8 @@ class PersonKeypoints:
         person_score: (P,) float32; the higher, the more certain.
         dropped_peaks: candidates for keypoints that were left out, for there were more than the
             decoder considers; above 0, people may be missing.
-        ids: (P,) int64, the same for one person in every frame of a video; None where people are
-            not tracked.
+        ids: (P,) int64, the same for one person in every frame of a video, -1 for who is not
+            followed (yet); None where people are not tracked.
     """
 
     xy: NDArray[np.float32]
