@@ -11,9 +11,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from bpnet.data.coco import CocoImage
+from bpnet.data.image_headers import JPEG_START
 from bpnet.data.storage import address, is_file, read_bytes
 
-JPEG_START = b"\xff\xd8\xff"
 MISSING, DAMAGED = "image file is missing", "image file is damaged"
 REDUCTION = 8  # a JPEG is read to its end, but drawn that much smaller
 

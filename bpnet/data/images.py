@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from bpnet.data import storage
 from bpnet.data.colour import change_colours
 from bpnet.data.crop import Crop
+from bpnet.data.image_headers import JPEG_START, jpeg_size
 from bpnet.errors import DataError
 
 BORDER = 127  # grey value outside the image
 VALID = 255  # of a mask's pixels that count
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-# Start-of-frame markers, which hold the size; C4, C8 and CC between them are something else.
-JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_END = b"\xff\xd9"
 
 
 def read_file(path: str, *, name: str) -> bytes:
@@ -72,7 +71,10 @@ def draw_image(
         DataError: The file is damaged or of another size.
     """
     if data.startswith(JPEG_START):
-        _check_size(_jpeg_size(data, name), name, image_size)
+        size = jpeg_size(data)
+        if size is None:
+            raise _damaged(name)
+        _check_size(size, name, image_size)
         image = _decode_jpeg(data, name, crop)
     else:
         whole = _decode_whole(data, name, cv2.IMREAD_COLOR_RGB)
@@ -146,20 +148,6 @@ def _decode_whole(data: bytes, name: str, flags: int) -> NDArray[np.uint8]:
     if image is None:
         raise _damaged(name)
     return np.asarray(image, np.uint8)
-
-
-def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
-    """Height and width of a JPEG, from its start-of-frame segment."""
-    place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker in JPEG_FRAMES:
-            height = int.from_bytes(data[place + 5 : place + 7], "big")
-            return height, int.from_bytes(data[place + 7 : place + 9], "big")
-        # A marker may be padded with any number of FF; other segments say how long they are.
-        length = int.from_bytes(data[place + 2 : place + 4], "big")
-        place += 1 if marker == 0xFF else 2 + length
-    raise _damaged(name)
 
 
 def _check_size(found: Sequence[int], name: str, expected: tuple[int, int]) -> None:

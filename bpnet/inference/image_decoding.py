@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet.data.image_headers import JPEG_START, exif_orientation, pixel_size
 from bpnet.errors import DataError
-from bpnet.inference.image_headers import JPEG_START, exif_orientation, pixel_size
 from bpnet.inference.orientation import EXIF
 
 BEHIND = 128  # grey seen through transparent pixels, as in the padding (`pad_value`)

@@ -158,7 +158,8 @@ class Tracks:
         self.velocity[rows] = self.velocity[rows] * left[:, None] + gain[:, None] * missed
         rest = noise / whole
         self.spread[rows] = np.stack([place * rest, mixed * rest, speed - gain * mixed], axis=1)
-        return missed * (1 - rest)[:, None]
+        believed: NDArray[np.float64] = missed * (1 - rest)[:, None]
+        return believed
 
 
 def pose_size(xy: NDArray[np.float64], found: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -45,8 +45,33 @@ def describe_network(model: keras.Model, height: int, width: int) -> NetworkDesc
     """Parameters, GFLOPs and receptive field of a functional model for images (height, width)."""
     model = without_wrapper(model)
     graph = read_graph(model)
+    extents, operations = _measure(graph, height, width)
+    return NetworkDescription(
+        parameters=model.count_params(),
+        trainable_parameters=sum(int(weight.numpy().size) for weight in model.trainable_weights),
+        height=height,
+        width=width,
+        gflops=sum(operations.values()) / 1e9,
+        receptive_field=round(max(extents[tensor].field for tensor in graph.outputs)),
+        sees_whole_image=any(extents[tensor].whole for tensor in graph.outputs),
+        stride=_stride(graph, extents),
+    )
+
+
+def operations_by_layer(model: keras.Model, height: int, width: int) -> dict[str, int]:
+    """Operations for one image (height, width) of each layer that counts, by name.
+
+    They are proportional to a convolution's input channels, and to its filters.
+    """
+    return _measure(read_graph(without_wrapper(model)), height, width)[1]
+
+
+def _measure(
+    graph: Graph, height: int, width: int
+) -> tuple[dict[Tensor, _Extent], dict[str, int]]:
+    """The extents of all tensors, and the operations of each layer over all its calls."""
     extents: dict[Tensor, _Extent] = {}
-    operations = 0
+    operations: dict[str, int] = {}
     for step in graph.steps:
         inputs = [extents[tensor] for tensor in step.inputs]
         if not inputs:
@@ -55,17 +80,11 @@ def describe_network(model: keras.Model, height: int, width: int) -> NetworkDesc
             continue
         extents[step.output] = extent = _after(step.layer, inputs)
         if isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.Dense)):
-            operations += 2 * _multiplications(step.layer, inputs[0], extent)
-    return NetworkDescription(
-        parameters=model.count_params(),
-        trainable_parameters=sum(int(weight.numpy().size) for weight in model.trainable_weights),
-        height=height,
-        width=width,
-        gflops=operations / 1e9,
-        receptive_field=round(max(extents[tensor].field for tensor in graph.outputs)),
-        sees_whole_image=any(extents[tensor].whole for tensor in graph.outputs),
-        stride=_stride(graph, extents),
-    )
+            done = operations.get(step.layer.name, 0)
+            operations[step.layer.name] = done + 2 * _multiplications(
+                step.layer, inputs[0], extent
+            )
+    return extents, operations
 
 
 def _stride(graph: Graph, extents: dict[Tensor, _Extent]) -> int:

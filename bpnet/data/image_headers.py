@@ -14,7 +14,7 @@ JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def pixel_size(data: bytes) -> tuple[int, int] | None:
     """Height and width of a JPEG, PNG, TIFF or GIF; None where they cannot be told."""
     if data.startswith(JPEG_START):
-        return _jpeg_size(data)
+        return jpeg_size(data)
     if data.startswith(PNG_START):
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     if data.startswith(b"GIF8"):
@@ -35,7 +35,8 @@ def exif_orientation(data: bytes) -> int:
     return 1
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of a JPEG, from its start-of-frame segment; None where there is none."""
     place = 2
     while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
