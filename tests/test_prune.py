@@ -291,6 +291,8 @@ def operator_network():
         (chain([1.0, 2.0]), {"equalization": "sum"}, "equalization criterion 'sum' is not known"),
         (chain([1.0, 2.0]), {"target_params": 0.1}, "at least 0.600 of the parameters"),
         (chain([1.0, 2.0]), {"target_params": 50}, "share of the network"),
+        (chain([1.0, 2.0]), {"target_flops": 0.4}, "at least 0.500 of the operations"),
+        (chain([1.0, 2.0]), {"target_flops": 0.0}, "target_flops is a share of the network"),
         (flattened_network(), {}, "flat is a Flatten"),
         (grouped_network(), {}, "grouped mixes channels in groups"),
         (operator_network(), {}, "multiply .* is not one of Keras's own layers"),

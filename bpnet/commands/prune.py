@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 THRESHOLD = 0.1  # TAO's
-SIZE = 256  # pixels, the side of the image that GFLOPs are given for
 
 EPILOG = """examples:
   bpnet prune -m model.keras -o pruned.keras -pth 0.2
   bpnet prune -m model.keras -o pruned.keras --target_params 0.5
+  bpnet prune -m model.keras -o pruned.keras --target_flops 0.5
   bpnet prune -m model.keras -o pruned.keras -pth 0.2 -el stage1/conv1 block_1a_conv_1 --dry_run
 
 A filter's norm is the L2 norm of its kernel over the largest of its layer. The output layers of
@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="SHARE",
         help="find the threshold that leaves this share of the parameters, such as 0.5",
+    )
+    parser.add_argument(
+        "--target_flops",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="the same for the operations of the convolutions; with both, each is kept within",
     )
     parser.add_argument(
         "-pg",
@@ -140,9 +147,11 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
     from bpnet.model.description import describe_network
     from bpnet.model.files import find_model, load_model, output_path
     from bpnet.model.prune import prune
+    from bpnet.model.prune_cost import SIZE
 
-    if args.target_params is not None and args.pruning_threshold is not None:
-        logger.warning("--pruning_threshold: no effect, --target_params finds the threshold")
+    targets = [x for x in ("target_params", "target_flops") if getattr(args, x) is not None]
+    if targets and args.pruning_threshold is not None:
+        logger.warning("--pruning_threshold: no effect, --%s finds the threshold", targets[0])
     key = read_key(args)
     source, target = find_model(args.model), output_path(args.output_file, key=key)
     if source.resolve() == target.resolve():
@@ -157,6 +166,7 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
         equalization=args.equalization_criterion,
         excluded=args.excluded_layers,
         target_params=args.target_params,
+        target_flops=args.target_flops,
     )
     if args.verbose or args.dry_run:
         _print_table(result)
@@ -181,7 +191,7 @@ def _print_cost(
     print(f"parameters  {counts} ({ratio:.1%} left)")
     print(
         f"GFLOPs      {before.gflops:.2f} -> {after.gflops:.2f}"
-        f" ({after.gflops / before.gflops:.1%} left), an image of {SIZE} x {SIZE}"
+        f" ({after.gflops / before.gflops:.1%} left), an image of {before.height} x {before.width}"
     )
 
 

@@ -66,9 +66,7 @@ def operations_by_layer(model: keras.Model, height: int, width: int) -> dict[str
     return _measure(read_graph(without_wrapper(model)), height, width)[1]
 
 
-def _measure(
-    graph: Graph, height: int, width: int
-) -> tuple[dict[Tensor, _Extent], dict[str, int]]:
+def _measure(graph: Graph, height: int, width: int) -> tuple[dict[Tensor, _Extent], dict[str, int]]:
     """The extents of all tensors, and the operations of each layer over all its calls."""
     extents: dict[Tensor, _Extent] = {}
     operations: dict[str, int] = {}
@@ -81,9 +79,7 @@ def _measure(
         extents[step.output] = extent = _after(step.layer, inputs)
         if isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.Dense)):
             done = operations.get(step.layer.name, 0)
-            operations[step.layer.name] = done + 2 * _multiplications(
-                step.layer, inputs[0], extent
-            )
+            operations[step.layer.name] = done + 2 * _multiplications(step.layer, inputs[0], extent)
     return extents, operations
 
 

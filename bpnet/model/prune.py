@@ -4,6 +4,7 @@ The result is a plain network with fewer channels: same layers, same names.
 """
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,8 @@ from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
 from bpnet.model.graph import copy_network, without_wrapper
-from bpnet.model.prune_graph import ChannelGraph, trace_channels
-
-Kept = dict[int, NDArray[np.intp]]  # remaining channels of each space, ascending
+from bpnet.model.prune_cost import find_threshold, operations_left, parameters_left
+from bpnet.model.prune_graph import ChannelGraph, Kept, trace_channels
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def prune(
     equalization: str = "union",
     excluded: Sequence[str] = (),
     target_params: float | None = None,
+    target_flops: float | None = None,
 ) -> PruneResult:
     """A smaller copy of a network; the network itself stays as it is.
 
@@ -85,10 +86,11 @@ def prune(
         excluded: Layers that stay whole, by name, with "." or "/".
         target_params: Share of the parameters to keep; finds the threshold that leaves the largest
             network within it.
+        target_flops: The same for the operations; with both, each is kept within.
 
     Raises:
         ModelError: Nothing can be pruned so: an unknown name or kind of layer, every layer
-            excluded, a threshold above all norms or an unreachable ``target_params``.
+            excluded, a threshold above all norms or an unreachable target.
     """
     model = without_wrapper(model)
     channels = trace_channels(model, excluded=_known_layers(model, excluded))
@@ -102,8 +104,17 @@ def prune(
         for space, names in members.items()
     }
     rule = _Rule(granularity, min_filters)
-    if target_params is not None:
-        threshold = _find_threshold(model, channels, norms, rule, target_params)
+    choose = functools.partial(_choose, channels, norms, rule)
+    targets = [
+        find_threshold(measure(model, channels), choose, norms, target=target, named=named)
+        for named, target, measure in (
+            ("params", target_params, parameters_left),
+            ("flops", target_flops, operations_left),
+        )
+        if target is not None
+    ]
+    if targets:
+        threshold = max(targets)
     else:
         largest = max(float(values.max()) for values in norms.values())
         if not threshold < largest:  # also when it is NaN
@@ -111,7 +122,7 @@ def prune(
                 f"the threshold {threshold:g} is not below any filter's norm (the largest is"
                 f" {largest:.3g}), so every layer would go; choose a lower one"
             )
-    kept = _choose(channels, norms, rule, threshold)
+    kept = choose(threshold)
     pruned = _rebuild(model, channels, kept)
     table = tuple(
         PrunedLayer(name, len(kept[space]), channels.sizes[space])
@@ -175,56 +186,6 @@ def _choose(
         space: rule.keep(norms[space], threshold) if space in norms else np.arange(size)
         for space, size in channels.sizes.items()
     }
-
-
-def _find_threshold(
-    model: keras.Model,
-    channels: ChannelGraph,
-    norms: Mapping[int, NDArray[np.float64]],
-    rule: _Rule,
-    target_params: float,
-) -> float:
-    """The lowest threshold that leaves at most this share of the parameters."""
-    if not 0 < target_params <= 1:
-        raise ModelError(f"target_params is a share of the network, in (0, 1], not {target_params}")
-    # The network changes only where the threshold passes a norm, and never grows with it.
-    candidates = np.unique(np.concatenate([[0.0], *norms.values()]))
-    total = int(model.count_params())
-
-    def share(index: int) -> float:
-        kept = _choose(channels, norms, rule, float(candidates[index]))
-        return _count_parameters(model, channels, kept) / total
-
-    low, high = 0, len(candidates) - 1
-    if share(high) > target_params:
-        raise ModelError(
-            f"pruning leaves at least {share(high):.3f} of the parameters here, above the target"
-            f" {target_params:g}; lower the minimum number of filters or exclude fewer layers"
-        )
-    while low < high:
-        middle = (low + high) // 2
-        if share(middle) <= target_params:
-            high = middle
-        else:
-            low = middle + 1
-    # Halfway to the next norm, so that the number survives being printed and typed in again.
-    neighbours: list[float] = candidates[low : low + 2].tolist()
-    return sum(neighbours) / len(neighbours)
-
-
-def _count_parameters(model: keras.Model, channels: ChannelGraph, kept: Kept) -> int:
-    """Parameters that a network would have."""
-    total = 0
-    for name in channels.inputs:
-        layer = model.get_layer(name)
-        inputs = sum(len(kept[space]) for space in channels.inputs[name])
-        if isinstance(layer, keras.layers.BatchNormalization):
-            total += len(layer.weights) * inputs
-            continue
-        outputs = len(kept[channels.filters[name]]) if name in channels.filters else 1
-        biases = (outputs if name in channels.filters else inputs) if layer.use_bias else 0
-        total += int(np.prod(layer.kernel_size)) * inputs * outputs + biases
-    return total
 
 
 def _rebuild(model: keras.Model, channels: ChannelGraph, kept: Kept) -> keras.Model:

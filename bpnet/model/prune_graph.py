@@ -16,6 +16,7 @@ from bpnet.errors import ModelError
 from bpnet.model.graph import Step, Tensor, read_graph
 
 Row = tuple[int, ...]  # the spaces of a tensor's channels, in order
+Kept = dict[int, NDArray[np.intp]]  # remaining channels of each space, ascending
 
 _PER_CHANNEL = (  # what happens to a channel depends on no other
     keras.layers.Activation,
