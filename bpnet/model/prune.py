@@ -17,6 +17,7 @@ from bpnet.errors import ModelError
 from bpnet.model.graph import copy_network, without_wrapper
 from bpnet.model.prune_cost import find_threshold, operations_left, parameters_left
 from bpnet.model.prune_graph import ChannelGraph, Kept, trace_channels
+from bpnet.model.prune_norms import space_norms
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def prune(
     """A smaller copy of a network; the network itself stays as it is.
 
     A filter's norm is the L2 norm of its kernel, in units of its layer's norms; filters whose norm
-    is not above the threshold go. The output layers stay whole.
+    is not above the threshold go. The output layers stay whole. A filter without weights that still
+    puts out a constant, by its bias or the batch normalisation behind it, counts as just above 0.
 
     Args:
         model: A functional model.
@@ -94,15 +96,9 @@ def prune(
     """
     model = without_wrapper(model)
     channels = trace_channels(model, excluded=_known_layers(model, excluded))
-    members = channels.members()
-    if not members:
+    if not channels.members():
         raise ModelError("every layer is excluded from pruning; exclude fewer")
-    norms = {
-        space: _joint_norms(
-            [_filter_norms(model.get_layer(name), normalizer) for name in names], equalization
-        )
-        for space, names in members.items()
-    }
+    norms = space_norms(model, channels, normalizer=normalizer, equalization=equalization)
     rule = _Rule(granularity, min_filters)
     choose = functools.partial(_choose, channels, norms, rule)
     targets = [
@@ -143,39 +139,6 @@ def _known_layers(model: keras.Model, names: Sequence[str]) -> list[str]:
             raise ModelError(f"the network has no layer {name!r} to exclude; {hint}")
         found.append(own)
     return found
-
-
-def _filter_norms(layer: Any, normalizer: str) -> NDArray[np.float64]:
-    """The L2 norm of each filter of a convolution, in units of the layer's; 0 if all are 0."""
-    kernel = layer.kernel.numpy().astype(np.float64)
-    axis = 2 if isinstance(layer, keras.layers.Conv2DTranspose) else 3
-    norms = np.sqrt(np.square(np.moveaxis(kernel, axis, -1)).sum(axis=(0, 1, 2)))
-    if normalizer == "max":
-        unit = norms.max()
-    elif normalizer == "L2":
-        unit = np.linalg.norm(norms) / len(norms)
-    else:
-        raise ModelError(f"the normalizer {normalizer!r} is not known; use max or L2")
-    return np.asarray(norms / unit if unit > 0 else norms)
-
-
-def _joint_norms(norms: list[NDArray[np.float64]], equalization: str) -> NDArray[np.float64]:
-    """One norm a channel for layers whose outputs meet element by element."""
-    stacked = np.stack(norms)
-    if equalization == "union":
-        joint = stacked.max(axis=0)
-    elif equalization == "intersection":
-        joint = stacked.min(axis=0)
-    elif equalization == "arithmetic_mean":
-        joint = stacked.mean(axis=0)
-    elif equalization == "geometric_mean":
-        joint = np.prod(stacked, axis=0) ** (1 / len(norms))
-    else:
-        raise ModelError(
-            f"the equalization criterion {equalization!r} is not known; use union, intersection,"
-            " arithmetic_mean or geometric_mean"
-        )
-    return np.asarray(joint)
 
 
 def _choose(

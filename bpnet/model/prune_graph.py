@@ -35,7 +35,7 @@ _PER_CHANNEL = (  # what happens to a channel depends on no other
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding2D,
 )
-_ELEMENT_WISE = (
+ELEMENT_WISE = (
     keras.layers.Add,
     keras.layers.Average,
     keras.layers.Maximum,
@@ -143,7 +143,7 @@ class _Tracer:
             if layer.axis not in (-1, 3):
                 raise ModelError(f"{name} does not join channels; such networks cannot be pruned")
             self.rows[step.output] = tuple(space for row in rows for space in row)
-        elif isinstance(layer, _ELEMENT_WISE):
+        elif isinstance(layer, ELEMENT_WISE):
             self.rows[step.output] = self._merge_rows(rows)
         elif isinstance(layer, _PER_CHANNEL):
             if layer.weights:
