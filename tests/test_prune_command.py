@@ -1,11 +1,21 @@
+import cv2
+import numpy as np
 import pytest
 
 from bpnet.cli import main
+from bpnet.model.description import describe_network
 from bpnet.model.files import load_model, save_model
 from bpnet.model.network import build_network
+from bpnet.pose.contract import ModelContract
+from bpnet.pose.skeleton import Skeleton
+from bpnet.spec.dataset import Category
 from bpnet.spec.network import BpNetLiteModel
 
 SECTION = BpNetLiteModel(stages=2, width_multiplier=0.125)
+CONTRACT = ModelContract(
+    Skeleton.from_category(Category(keypoints=["top", "bottom"], skeleton=[[1, 2]]), "pair"),
+    extra={"trained_at": "32x48"},
+)
 
 
 @pytest.fixture
@@ -47,3 +57,42 @@ def test_command_does_not_overwrite_its_input(saved, capsys):
     assert main(["prune", "-m", str(saved), "-o", str(saved.with_suffix(".hdf5"))]) == 1
     assert "is the network to prune" in capsys.readouterr().err
     assert saved.read_bytes() == before
+
+
+def test_command_measures_photos(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(tmp_path / name), draw.integers(0, 256, (48, 64, 3), np.uint8))
+    saved = save_model(build_network(SECTION), tmp_path / "model.keras", CONTRACT)
+    arguments = ["prune", "-m", str(saved), "-o", str(tmp_path / "pruned.keras"),
+                 "--target_flops", "0.5", "-nf", "4", "-pg", "4", "--criterion", "contribution",
+                 "-n", "energy"]  # fmt: skip
+
+    assert main(arguments) == 1
+    assert "--criterion contribution needs --cal_image_dir" in capsys.readouterr().err
+    assert main([*arguments, "--cal_image_dir", str(tmp_path), "--cal_images", "2"]) == 0
+    pruned, contract = load_model(tmp_path / "pruned.keras")
+    assert contract.extra["pruning_criterion"] == "contribution"
+    whole = describe_network(build_network(SECTION), 256, 256)
+    assert describe_network(pruned, 256, 256).gflops <= 0.5 * whole.gflops
+
+
+def test_images_without_need_or_meaning_are_said(saved, tmp_path, capsys):
+    arguments = ["prune", "-m", str(saved), "-o", str(tmp_path / "x.keras"), "--dry_run",
+                 "--cal_image_dir", str(tmp_path), "-pth", "0.99"]  # fmt: skip
+
+    assert main(arguments) == 0
+    assert "--cal_image_dir: no effect with --criterion weights" in capsys.readouterr().err
+    assert main([*arguments, "--criterion", "activation"]) == 1
+    assert "does not say how pixels become its input" in capsys.readouterr().err
+
+
+def test_a_foreign_model_is_refused_in_one_sentence(tmp_path, capsys):
+    (tmp_path / "model.onnx").write_bytes(b"")
+
+    code = main(["prune", "-m", str(tmp_path / "model.onnx"), "-o", str(tmp_path / "x.keras")])
+
+    assert code == 1
+    said = capsys.readouterr().err.strip()
+    assert "model.onnx is not the name of a Keras model" in said
+    assert len(said.splitlines()) == 1

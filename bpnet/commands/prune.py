@@ -5,120 +5,23 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.options import (
-    add_key,
-    add_launcher_options,
-    add_log_level,
-    add_results,
-    at_least,
-    read_key,
-)
+from bpnet.commands.options import read_key
+from bpnet.commands.prune_options import THRESHOLD
+from bpnet.commands.prune_options import add_arguments as add_arguments
 from bpnet.commands.status import status
-from bpnet.errors import ExitCode, ModelError
+from bpnet.errors import ExitCode, ModelError, SpecError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bpnet.model.description import NetworkDescription
     from bpnet.model.prune import PruneResult
     from bpnet.pose.contract import ModelContract
 
 logger = logging.getLogger(__name__)
 
-THRESHOLD = 0.1  # TAO's
-
-EPILOG = """examples:
-  bpnet prune -m model.keras -o pruned.keras -pth 0.2
-  bpnet prune -m model.keras -o pruned.keras --target_params 0.5
-  bpnet prune -m model.keras -o pruned.keras --target_flops 0.5
-  bpnet prune -m model.keras -o pruned.keras -pth 0.2 -el stage1/conv1 block_1a_conv_1 --dry_run
-
-A filter's norm is the L2 norm of its kernel over the largest of its layer. The output layers of
-every stage stay whole. To retrain, give the pruned file as pretrained_weights, load_graph true."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.epilog = EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "-m", "--model", type=Path, required=True, metavar="FILE", help="network to prune"
-    )
-    parser.add_argument(
-        "-o",
-        "--output_file",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="pruned network (.keras, or .tlt with a key)",
-    )
-    parser.add_argument(
-        "-pth",
-        "--pruning_threshold",
-        type=float,
-        default=None,
-        metavar="NORM",
-        help=f"filters whose norm is not above this go (default: {THRESHOLD})",
-    )
-    parser.add_argument(
-        "--target_params",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="find the threshold that leaves this share of the parameters, such as 0.5",
-    )
-    parser.add_argument(
-        "--target_flops",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="the same for the operations of the convolutions; with both, each is kept within",
-    )
-    parser.add_argument(
-        "-pg",
-        "--pruning_granularity",
-        type=at_least(1),
-        default=8,
-        metavar="N",
-        help="filters left are a multiple of N (default: %(default)s)",
-    )
-    parser.add_argument(
-        "-nf",
-        "--min_num_filters",
-        type=at_least(1),
-        default=16,
-        metavar="N",
-        help="fewest filters left in a layer (default: %(default)s)",
-    )
-    parser.add_argument(
-        "-n",
-        "--normalizer",
-        choices=("max", "L2"),
-        default="max",
-        help="divide norms by their layer's largest, or by their L2 norm over their number"
-        " (default: max)",
-    )
-    parser.add_argument(
-        "-eq",
-        "--equalization_criterion",
-        choices=("union", "intersection", "arithmetic_mean", "geometric_mean"),
-        default="union",
-        help="norm of channels that are multiplied or added to each other (default: union)",
-    )
-    parser.add_argument(
-        "-el",
-        "--excluded_layers",
-        nargs="*",
-        default=[],
-        metavar="LAYER",
-        help="layers that stay whole; stage1/conv1 and stage1.conv1 are the same",
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="print a table of the layers")
-    parser.add_argument(
-        "--dry_run", action="store_true", help="print the table and what is saved; write nothing"
-    )
-    add_key(parser)
-    add_results(parser)
-    add_log_level(parser)
-    add_launcher_options(parser)
+BY_RESPONSE = ("activation", "contribution")  # criteria that look at images
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     with status(args.results_dir, "prune") as write:
         result, contract, target = _prune(args)
-        save_model(result.model, target, _noted(contract, result), key=read_key(args))
+        save_model(result.model, target, _noted(args, contract, result), key=read_key(args))
         logger.info("wrote %s", target)
         write(
             kpi={
@@ -165,6 +68,8 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
         normalizer=args.normalizer,
         equalization=args.equalization_criterion,
         excluded=args.excluded_layers,
+        criterion=args.criterion,
+        images=_read_images(args, contract),
         target_params=args.target_params,
         target_flops=args.target_flops,
     )
@@ -173,6 +78,39 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
     before, after = (describe_network(x, SIZE, SIZE) for x in (model, result.model))
     _print_cost(result, before, after)
     return result, contract, target
+
+
+def _read_images(
+    args: argparse.Namespace, contract: "ModelContract | None"
+) -> "list[NDArray[np.float32]] | None":
+    """The photos of --cal_image_dir as batches of one, normalised, where they are needed."""
+    import numpy as np
+
+    from bpnet.export.images import choose_images, read_fitted
+
+    if args.criterion not in BY_RESPONSE:
+        if args.cal_image_dir is not None:
+            logger.warning("--cal_image_dir: no effect with --criterion %s", args.criterion)
+        return None
+    if args.cal_image_dir is None:
+        raise SpecError(
+            f"--criterion {args.criterion} needs --cal_image_dir, a folder of photos like those "
+            "that the network will see"
+        )
+    if contract is None:
+        raise ModelError(
+            f"{args.model} does not say how pixels become its input, so it cannot be run on "
+            "photos here; use --criterion weights or batch_norm"
+        )
+    height, width = contract.usual_size
+    scale, offset = (
+        np.asarray(x, np.float32) for x in (contract.image_scale, contract.image_offset)
+    )
+    step = -1 if contract.channel_order == "bgr" else 1
+    photos = read_fitted(
+        choose_images(args.cal_image_dir, args.cal_images), height=height, width=width
+    )
+    return [photo[None, :, :, ::step].astype(np.float32) / scale - offset for photo in photos]
 
 
 def _print_table(result: "PruneResult") -> None:
@@ -195,7 +133,9 @@ def _print_cost(
     )
 
 
-def _noted(contract: "ModelContract | None", result: "PruneResult") -> "ModelContract | None":
+def _noted(
+    args: argparse.Namespace, contract: "ModelContract | None", result: "PruneResult"
+) -> "ModelContract | None":
     """The contract, with a note of the pruning."""
     import dataclasses
 
@@ -210,5 +150,6 @@ def _noted(contract: "ModelContract | None", result: "PruneResult") -> "ModelCon
         "parameters": str(result.parameters_after),
         "parameters_before_pruning": str(result.parameters_before),
         "pruning_threshold": f"{result.threshold:.6g}",
+        "pruning_criterion": args.criterion,
     }
     return dataclasses.replace(contract, extra={**contract.extra, **note})

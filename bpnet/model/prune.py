@@ -5,7 +5,7 @@ The result is a plain network with fewer channels: same layers, same names.
 
 import difflib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
-from bpnet.model.graph import copy_network, without_wrapper
+from bpnet.model.graph import Tensor, copy_network, without_wrapper
 from bpnet.model.prune_cost import find_threshold, operations_left, parameters_left
 from bpnet.model.prune_graph import ChannelGraph, Kept, trace_channels
-from bpnet.model.prune_norms import space_norms
+from bpnet.model.prune_norms import needed_responses, space_norms
+from bpnet.model.responses import Responses, measure_responses
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ def prune(
     normalizer: str = "max",
     equalization: str = "union",
     excluded: Sequence[str] = (),
+    criterion: str = "weights",
+    images: Iterable[NDArray[np.float32]] | None = None,
     target_params: float | None = None,
     target_flops: float | None = None,
 ) -> PruneResult:
     """A smaller copy of a network; the network itself stays as it is.
 
-    A filter's norm is the L2 norm of its kernel, in units of its layer's norms; filters whose norm
-    is not above the threshold go. The output layers stay whole. A filter without weights that still
+    A filter has a norm, by the criterion, in units of its layer's norms; filters whose norm is not
+    above the threshold go. The output layers stay whole. A filter without weights that still
     puts out a constant, by its bias or the batch normalisation behind it, counts as just above 0.
 
     Args:
@@ -81,11 +84,18 @@ def prune(
         threshold: Largest norm that goes.
         granularity: The filters left are a multiple of this, as hardware likes it.
         min_filters: Fewest filters left in a layer.
-        normalizer: The unit: "max", the layer's largest norm, or "L2", the L2 norm of the layer's
-            norms divided by their number, which is not a mean but TAO's.
+        normalizer: The unit: "max", the layer's largest norm; "L2", the L2 norm of the layer's
+            norms divided by their number, which is not a mean but TAO's; or "energy", which makes
+            the norm the root of the part of the layer's sum of squares that it and all smaller
+            norms are.
         equalization: The norm of channels that several layers share element by element: "union"
             (the largest), "intersection" (the smallest), "arithmetic_mean" or "geometric_mean".
         excluded: Layers that stay whole, by name, with "." or "/".
+        criterion: What a filter's norm is: "weights", the L2 norm of its kernel; "batch_norm", the
+            same with what batch normalisation multiplies it by; "activation", its mean absolute
+            response to ``images`` (https://arxiv.org/abs/1611.06440); "contribution", the root of
+            its share in what the convolutions that read it are given on ``images``.
+        images: Batches (N, H, W, 3), normalised; read once, where they are needed.
         target_params: Share of the parameters to keep; finds the threshold that leaves the largest
             network within it.
         target_flops: The same for the operations; with both, each is kept within.
@@ -98,7 +108,14 @@ def prune(
     channels = trace_channels(model, excluded=_known_layers(model, excluded))
     if not channels.members():
         raise ModelError("every layer is excluded from pruning; exclude fewer")
-    norms = space_norms(model, channels, normalizer=normalizer, equalization=equalization)
+    norms = space_norms(
+        model,
+        channels,
+        criterion=criterion,
+        normalizer=normalizer,
+        equalization=equalization,
+        responses=_measure(model, needed_responses(model, channels, criterion), images),
+    )
     rule = _Rule(granularity, min_filters)
     choose = functools.partial(_choose, channels, norms, rule)
     targets = [
@@ -125,6 +142,19 @@ def prune(
         for name, space in channels.filters.items()
     )
     return PruneResult(pruned, table, model.count_params(), pruned.count_params(), threshold)
+
+
+def _measure(
+    model: keras.Model, tensors: Sequence[Tensor], images: Iterable[NDArray[np.float32]] | None
+) -> dict[Tensor, Responses]:
+    """The responses that are needed."""
+    if not tensors:
+        return {}
+    if images is None:
+        raise ModelError(
+            "this way of pruning looks at the network's responses; give it images (--cal_image_dir)"
+        )
+    return measure_responses(model, tensors, images)
 
 
 def _known_layers(model: keras.Model, names: Sequence[str]) -> list[str]:
