@@ -70,6 +70,7 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
         excluded=args.excluded_layers,
         criterion=args.criterion,
         images=_read_images(args, contract),
+        compensation=args.compensate,
         target_params=args.target_params,
         target_flops=args.target_flops,
     )
@@ -88,19 +89,20 @@ def _read_images(
 
     from bpnet.export.images import choose_images, read_fitted
 
-    if args.criterion not in BY_RESPONSE:
+    if args.criterion not in BY_RESPONSE and not args.compensate:
         if args.cal_image_dir is not None:
             logger.warning("--cal_image_dir: no effect with --criterion %s", args.criterion)
         return None
     if args.cal_image_dir is None:
+        option = "--compensate" if args.compensate else f"--criterion {args.criterion}"
         raise SpecError(
-            f"--criterion {args.criterion} needs --cal_image_dir, a folder of photos like those "
+            f"{option} needs --cal_image_dir, a folder of photos like those "
             "that the network will see"
         )
     if contract is None:
         raise ModelError(
             f"{args.model} does not say how pixels become its input, so it cannot be run on "
-            "photos here; use --criterion weights or batch_norm"
+            "photos here; use --criterion weights or batch_norm, without --compensate"
         )
     height, width = contract.usual_size
     scale, offset = (

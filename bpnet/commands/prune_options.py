@@ -19,7 +19,7 @@ EPILOG = """examples:
   bpnet prune -m model.keras -o pruned.keras --target_params 0.5
   bpnet prune -m model.keras -o pruned.keras --target_flops 0.5
   bpnet prune -m model.keras -o pruned.keras --target_flops 0.5 --criterion contribution \\
-      -n energy --cal_image_dir photos
+      -n energy --compensate --cal_image_dir photos
   bpnet prune -m model.keras -o pruned.keras -pth 0.2 -el stage1/conv1 block_1a_conv_1 --dry_run
 
 A filter's norm is the L2 norm of its kernel over the largest of its layer; --criterion and
@@ -129,7 +129,7 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         "--cal_image_dir",
         type=Path,
         metavar="DIR",
-        help="photos to measure activation and contribution on",
+        help="photos to measure activation, contribution and --compensate on",
     )
     group.add_argument(
         "--cal_images",
@@ -137,4 +137,10 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         default=IMAGES,
         metavar="N",
         help="how many of them, evenly spaced over the sorted names (default: %(default)s)",
+    )
+    group.add_argument(
+        "--compensate",
+        action="store_true",
+        help="let the filters that stay take over what the others told the next layers, by least "
+        "squares on --cal_image_dir: far more is left before retraining",
     )

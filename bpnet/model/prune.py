@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
-from bpnet.model.graph import Tensor, copy_network, without_wrapper
+from bpnet.model.graph import Tensor, copy_network, read_graph, without_wrapper
+from bpnet.model.prune_compensation import compensate
 from bpnet.model.prune_cost import find_threshold, operations_left, parameters_left
 from bpnet.model.prune_graph import ChannelGraph, Kept, trace_channels
-from bpnet.model.prune_norms import needed_responses, space_norms
+from bpnet.model.prune_norms import needed_responses, read_by_convolutions, space_norms
 from bpnet.model.responses import Responses, measure_responses
 
 
@@ -70,6 +71,7 @@ def prune(
     excluded: Sequence[str] = (),
     criterion: str = "weights",
     images: Iterable[NDArray[np.float32]] | None = None,
+    compensation: bool = False,
     target_params: float | None = None,
     target_flops: float | None = None,
 ) -> PruneResult:
@@ -96,6 +98,8 @@ def prune(
             response to ``images`` (https://arxiv.org/abs/1611.06440); "contribution", the root of
             its share in what the convolutions that read it are given on ``images``.
         images: Batches (N, H, W, 3), normalised; read once, where they are needed.
+        compensation: Let the channels that stay take over from those that go, as ``images`` show
+            that they can.
         target_params: Share of the parameters to keep; finds the threshold that leaves the largest
             network within it.
         target_flops: The same for the operations; with both, each is kept within.
@@ -108,13 +112,17 @@ def prune(
     channels = trace_channels(model, excluded=_known_layers(model, excluded))
     if not channels.members():
         raise ModelError("every layer is excluded from pruning; exclude fewer")
+    needed = needed_responses(model, channels, criterion)
+    if compensation:
+        needed += read_by_convolutions(read_graph(model), channels)
+    responses = _measure(model, needed, images)
     norms = space_norms(
         model,
         channels,
         criterion=criterion,
         normalizer=normalizer,
         equalization=equalization,
-        responses=_measure(model, needed_responses(model, channels, criterion), images),
+        responses=responses,
     )
     rule = _Rule(granularity, min_filters)
     choose = functools.partial(_choose, channels, norms, rule)
@@ -137,6 +145,8 @@ def prune(
             )
     kept = choose(threshold)
     pruned = _rebuild(model, channels, kept)
+    if compensation:
+        compensate(model, pruned, channels, kept, responses)
     table = tuple(
         PrunedLayer(name, len(kept[space]), channels.sizes[space])
         for name, space in channels.filters.items()
