@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -35,6 +37,13 @@ def test_command_prunes_a_file(saved, tmp_path, capsys):
     assert pruned.get_layer("stage1.conv1").filters == 16
     assert pruned.count_params() < 0.8 * build_network(SECTION).count_params()
     assert "stage1.conv1" in capsys.readouterr().out
+    report = json.loads((tmp_path / "pruned.pruning.json").read_text())
+    rows = {row["layer"]: row for row in report["layers"]}
+    assert report["parameters"]["after"] == pruned.count_params()
+    assert report["gflops"]["after"] == describe_network(pruned, 256, 256).gflops
+    assert rows["stage1.conv1"]["norms"] is None
+    assert rows["stage1.conv2"]["kept"] == pruned.get_layer("stage1.conv2").filters
+    assert rows["stage1.conv2"]["norms"]["max"] == 1.0
     assert '"pruning_ratio"' in (tmp_path / "results" / "status.json").read_text()
 
 
@@ -46,7 +55,11 @@ def test_dry_run_prints_the_table_and_writes_nothing(saved, tmp_path, capsys):
 
     assert code == 0
     said = capsys.readouterr()
-    assert "parameters" in said.out
+    lines = {line.split()[0]: line.split() for line in said.out.splitlines()}
+    assert lines["layer"][1:] == ["kept", "all", "min", "25%", "50%", "75%", "max"]
+    assert lines["paf_out"][1:] == ["38", "38", "stays", "whole"]
+    assert lines["stage1.conv1"][-1] == "1"  # the largest norm, in its own unit
+    assert {"threshold", "parameters", "GFLOPs"} <= set(lines)
     assert "--pruning_threshold: no effect" in said.err
     assert [x.name for x in tmp_path.iterdir()] == ["model.keras"]
 

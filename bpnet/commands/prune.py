@@ -3,11 +3,12 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpnet.commands.options import read_key
 from bpnet.commands.prune_options import THRESHOLD
 from bpnet.commands.prune_options import add_arguments as add_arguments
+from bpnet.commands.prune_report import measure_costs, print_cost, print_table, write_report
 from bpnet.commands.status import status
 from bpnet.errors import ExitCode, ModelError, SpecError
 
@@ -32,25 +33,35 @@ def run(args: argparse.Namespace) -> int:
     from bpnet.model.files import save_model
 
     with status(args.results_dir, "prune") as write:
-        result, contract, target = _prune(args)
+        result, contract, target, costs = _prune(args)
         save_model(result.model, target, _noted(args, contract, result), key=read_key(args))
-        logger.info("wrote %s", target)
+        report = write_report(target, args, result, costs)
+        logger.info("wrote %s and %s", target, report.name)
         write(
             kpi={
                 "parameters": result.parameters_after,
                 "pruning_ratio": result.parameters_after / result.parameters_before,
+                "gflops": costs[1].gflops,
+                "flops_ratio": costs[1].gflops / costs[0].gflops,
                 "threshold": result.threshold,
             }
         )
     return ExitCode.DONE
 
 
-def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None, Path]":
-    """The pruned network and where it belongs; what it costs is printed."""
-    from bpnet.model.description import describe_network
+class _Pruned(NamedTuple):
+    """A pruned network, what it means, where it belongs, and its cost before and after."""
+
+    result: "PruneResult"
+    contract: "ModelContract | None"
+    target: Path
+    costs: "tuple[NetworkDescription, NetworkDescription]"
+
+
+def _prune(args: argparse.Namespace) -> _Pruned:
+    """The pruned network; what it costs is printed."""
     from bpnet.model.files import find_model, load_model, output_path
     from bpnet.model.prune import prune
-    from bpnet.model.prune_cost import SIZE
 
     targets = [x for x in ("target_params", "target_flops") if getattr(args, x) is not None]
     if targets and args.pruning_threshold is not None:
@@ -75,10 +86,10 @@ def _prune(args: argparse.Namespace) -> "tuple[PruneResult, ModelContract | None
         target_flops=args.target_flops,
     )
     if args.verbose or args.dry_run:
-        _print_table(result)
-    before, after = (describe_network(x, SIZE, SIZE) for x in (model, result.model))
-    _print_cost(result, before, after)
-    return result, contract, target
+        print_table(result)
+    costs = measure_costs(model, result)
+    print_cost(result, *costs)
+    return _Pruned(result, contract, target, costs)
 
 
 def _read_images(
@@ -113,26 +124,6 @@ def _read_images(
         choose_images(args.cal_image_dir, args.cal_images), height=height, width=width
     )
     return [photo[None, :, :, ::step].astype(np.float32) / scale - offset for photo in photos]
-
-
-def _print_table(result: "PruneResult") -> None:
-    width = max(len(row.layer) for row in result.table)
-    print(f"{'layer':{width}}  kept   all")
-    for row in result.table:
-        print(f"{row.layer:{width}}  {row.kept:4}  {row.all:4}")
-
-
-def _print_cost(
-    result: "PruneResult", before: "NetworkDescription", after: "NetworkDescription"
-) -> None:
-    ratio = result.parameters_after / result.parameters_before
-    print(f"threshold   {result.threshold:.6g}")
-    counts = f"{result.parameters_before:,} -> {result.parameters_after:,}"
-    print(f"parameters  {counts} ({ratio:.1%} left)")
-    print(
-        f"GFLOPs      {before.gflops:.2f} -> {after.gflops:.2f}"
-        f" ({after.gflops / before.gflops:.1%} left), an image of {before.height} x {before.width}"
-    )
 
 
 def _noted(

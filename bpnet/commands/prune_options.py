@@ -24,7 +24,8 @@ EPILOG = """examples:
 
 A filter's norm is the L2 norm of its kernel over the largest of its layer; --criterion and
 --normalizer know others. The output layers of every stage stay whole. To retrain, give the pruned
-file as pretrained_weights, load_graph true."""
+file as pretrained_weights, load_graph true. The table of --dry_run is also written beside the
+output, as OUTPUT.pruning.json."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ The result is a plain network with fewer channels: same layers, same names.
 
 import difflib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,26 @@ from bpnet.model.graph import Tensor, copy_network, read_graph, without_wrapper
 from bpnet.model.prune_compensation import compensate
 from bpnet.model.prune_cost import find_threshold, operations_left, parameters_left
 from bpnet.model.prune_graph import ChannelGraph, Kept, trace_channels
-from bpnet.model.prune_norms import needed_responses, read_by_convolutions, space_norms
+from bpnet.model.prune_norms import Norms, needed_responses, read_by_convolutions, space_norms
 from bpnet.model.responses import Responses, measure_responses
 
 
 @dataclass(frozen=True)
 class PrunedLayer:
-    """One row of the table: a convolution and its filters."""
+    """One row of the table: a convolution and its filters.
+
+    Attributes:
+        layer: Its name.
+        kept: Its filters that stay.
+        all: Its filters.
+        norms: The smallest norm of the filters, the quartiles, the largest; None for a layer that
+            may not be pruned.
+    """
 
     layer: str
     kept: int
     all: int
+    norms: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class _Rule:
     granularity: int
     min_filters: int
 
-    def keep(self, norms: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+    def keep(self, norms: Norms, threshold: float) -> NDArray[np.intp]:
         """Indices, ascending, of the filters that stay: those above the threshold, or the largest.
 
         They are at least ``min_filters`` and a multiple of ``granularity``, or else all.
@@ -126,32 +135,51 @@ def prune(
     )
     rule = _Rule(granularity, min_filters)
     choose = functools.partial(_choose, channels, norms, rule)
-    targets = [
-        find_threshold(measure(model, channels), choose, norms, target=target, named=named)
-        for named, target, measure in (
-            ("params", target_params, parameters_left),
-            ("flops", target_flops, operations_left),
-        )
-        if target is not None
-    ]
-    if targets:
-        threshold = max(targets)
+    targets = {"params": target_params, "flops": target_flops}
+    if found := _reach(model, channels, norms, choose, targets):
+        threshold = max(found)
     else:
-        largest = max(float(values.max()) for values in norms.values())
-        if not threshold < largest:  # also when it is NaN
-            raise ModelError(
-                f"the threshold {threshold:g} is not below any filter's norm (the largest is"
-                f" {largest:.3g}), so every layer would go; choose a lower one"
-            )
+        _check_threshold(threshold, norms)
     kept = choose(threshold)
     pruned = _rebuild(model, channels, kept)
     if compensation:
         compensate(model, pruned, channels, kept, responses)
     table = tuple(
-        PrunedLayer(name, len(kept[space]), channels.sizes[space])
+        PrunedLayer(name, len(kept[space]), channels.sizes[space], _quantiles(norms.get(space)))
         for name, space in channels.filters.items()
     )
     return PruneResult(pruned, table, model.count_params(), pruned.count_params(), threshold)
+
+
+def _reach(
+    model: keras.Model,
+    channels: ChannelGraph,
+    norms: Mapping[int, Norms],
+    choose: Callable[[float], Kept],
+    targets: Mapping[str, float | None],
+) -> list[float]:
+    """The thresholds that reach the targets that are given, of "params" and "flops"."""
+    measures = {"params": parameters_left, "flops": operations_left}
+    return [
+        find_threshold(measures[named](model, channels), choose, norms, target=target, named=named)
+        for named, target in targets.items()
+        if target is not None
+    ]
+
+
+def _check_threshold(threshold: float, norms: Mapping[int, Norms]) -> None:
+    largest = max(float(values.max()) for values in norms.values())
+    if not threshold < largest:  # also when it is NaN
+        raise ModelError(
+            f"the threshold {threshold:g} is not below any filter's norm (the largest is"
+            f" {largest:.3g}), so every layer would go; choose a lower one"
+        )
+
+
+def _quantiles(norms: Norms | None) -> tuple[float, ...] | None:
+    if norms is None:
+        return None
+    return tuple(np.quantile(norms, (0, 0.25, 0.5, 0.75, 1)).tolist())
 
 
 def _measure(
@@ -182,7 +210,7 @@ def _known_layers(model: keras.Model, names: Sequence[str]) -> list[str]:
 
 
 def _choose(
-    channels: ChannelGraph, norms: Mapping[int, NDArray[np.float64]], rule: _Rule, threshold: float
+    channels: ChannelGraph, norms: Mapping[int, Norms], rule: _Rule, threshold: float
 ) -> Kept:
     """The channels of every space that stay."""
     return {
