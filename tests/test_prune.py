@@ -65,16 +65,16 @@ def filter_norms(layer):
     return norms / norms.max()
 
 
-def masked(model, result, together=()):
+def masked(model, result, groups=()):
     """The slow way: the whole network, every removed channel put to 0 after every layer.
 
-    ``together`` are the layers whose norms are joined.
+    ``groups`` are the layers whose norms are joined.
     """
     kept = {row.layer: row.kept for row in result.table}
     masks, alive = {}, []
 
     def mask_of(layer):
-        members = together if layer.name in together else [layer.name]
+        members = next((names for names in groups if layer.name in names), [layer.name])
         norms = np.max([filter_norms(model.get_layer(x)) for x in members], axis=0)
         mask = np.zeros(len(norms), "float32")
         mask[np.argsort(-norms)[: kept[layer.name]]] = 1.0
@@ -124,7 +124,7 @@ def test_pruned_network_equals_the_network_with_masked_channels(variant):
 
     assert result.parameters_after < 0.8 * result.parameters_before
     assert result.parameters_after == result.model.count_params()
-    assert_same(masked(model, result, together), result.model, 1e-5)
+    assert_same(masked(model, result, [together]), result.model, 1e-5)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

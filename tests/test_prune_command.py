@@ -100,6 +100,22 @@ def test_images_without_need_or_meaning_are_said(saved, tmp_path, capsys):
     assert "does not say how pixels become its input" in capsys.readouterr().err
 
 
+def test_what_leaves_nothing_to_prune_is_one_sentence(saved, tmp_path, capsys):
+    every = [layer.name for layer in build_network(SECTION).layers]
+    arguments = ["prune", "-m", str(saved), "-o", str(tmp_path / "x.keras")]
+
+    for more, sentence in (
+        (["-el", *every], "every layer is excluded from pruning; exclude fewer"),
+        (["-pth", "2.5"], "the threshold 2.5 is not below any filter's norm (the largest is 1)"),
+        (["-el", "stage1/conv9"], "no layer 'stage1/conv9' to exclude; did you mean stage1.conv"),
+    ):
+        assert main([*arguments, *more]) == 1
+        said = capsys.readouterr().err.strip()
+        assert sentence in said
+        assert len(said.splitlines()) == 1
+    assert [x.name for x in tmp_path.iterdir()] == ["model.keras"]
+
+
 def test_a_foreign_model_is_refused_in_one_sentence(tmp_path, capsys):
     (tmp_path / "model.onnx").write_bytes(b"")
 
