@@ -23,7 +23,7 @@ the rest about four minutes on two cores."""
 MINUTES = 10.5
 RETRAIN_SHARE = 0.28  # of the training time
 TARGET_PARAMETERS = 0.58  # part of the parameters that pruning leaves at most
-LEAST_FILTERS = 24  # of a pruned layer: with 16, the slim network's stages lose half of theirs
+PRUNING_IMAGES = 64
 TRAIN_IMAGES = 3000
 TEST_IMAGES, CALIBRATION_IMAGES = 160, 100  # at most; no more than are drawn to train on
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -155,7 +155,9 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
         evaluate("trained", trained),
         [
             "prune", "-m", str(trained), "-o", str(pruned),
-            "--target_params", str(TARGET_PARAMETERS), "--min_num_filters", str(LEAST_FILTERS),
+            "--target_params", str(TARGET_PARAMETERS), "--criterion", "contribution",
+            "--normalizer", "energy", "--compensate",
+            "--cal_image_dir", str(root / "data" / "train"), "--cal_images", str(PRUNING_IMAGES),
         ],
         evaluate("pruned", pruned),
         train("retrain", "retrain", RETRAIN_SHARE),
