@@ -23,7 +23,6 @@ the rest about four minutes on two cores."""
 MINUTES = 10.5
 RETRAIN_SHARE = 0.28  # of the training time
 TARGET_PARAMETERS = 0.58  # part of the parameters that pruning leaves at most
-PRUNING_IMAGES = 64
 TRAIN_IMAGES = 3000
 TEST_IMAGES, CALIBRATION_IMAGES = 160, 100  # at most; no more than are drawn to train on
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -124,6 +123,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
     trained = root / "train" / "bpnet_model.keras"
     pruned = root / "pruned" / "bpnet_model.keras"
     retrained = root / "retrain" / "bpnet_model.keras"
+    photos, enough = str(root / "data" / "train"), str(min(CALIBRATION_IMAGES, images))
 
     def train(spec: str, results: str, share: float) -> list[str]:
         return [
@@ -143,8 +143,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
             "-d", "192,256,3", "--data_type", precision,
         ]  # fmt: skip
         if precision == "int8":
-            command += ["--cal_image_dir", str(root / "data" / "train")]
-            command += ["--batches", str(min(CALIBRATION_IMAGES, images))]
+            command += ["--cal_image_dir", photos, "--batches", enough]
         return command
 
     convert = ["dataset_convert", "-d", dataset, "--generate_masks"]
@@ -157,7 +156,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
             "prune", "-m", str(trained), "-o", str(pruned),
             "--target_params", str(TARGET_PARAMETERS), "--criterion", "contribution",
             "--normalizer", "energy", "--compensate",
-            "--cal_image_dir", str(root / "data" / "train"), "--cal_images", str(PRUNING_IMAGES),
+            "--cal_image_dir", photos, "--cal_images", enough,
         ],
         evaluate("pruned", pruned),
         train("retrain", "retrain", RETRAIN_SHARE),
