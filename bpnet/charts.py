@@ -1,6 +1,7 @@
-"""Charts of a dataset's statistics."""
+"""Charts of a dataset's statistics, and of networks pruned by degrees."""
 
 import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +30,38 @@ def draw_statistics(statistics: Statistics, title: str) -> NDArray[np.uint8]:
     _draw_histogram(axes["shares"], statistics.shares, "the same as part of the image's height")
     _draw_centres(axes["centres"], statistics)
     _draw_people(axes["people"], statistics)
+    return _pixels(figure)
+
+
+def draw_sweep(
+    costs: Mapping[str, Sequence[float]], ap: Sequence[float], labels: Sequence[str], title: str
+) -> NDArray[np.uint8]:
+    """AP against costs as a picture (H, W, 3) RGB.
+
+    Args:
+        costs: By name, each network's as a percentage of the first, whole one.
+        ap: Of each network, 0..1.
+        labels: A word beside each point.
+        title: Above all.
+    """
+    figure = Figure(figsize=(6.5 * len(costs), 5), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    for axes, (name, cost) in zip(
+        np.ravel(figure.subplots(1, len(costs), sharey=True)), costs.items(), strict=True
+    ):
+        order = np.argsort(cost)
+        axes.plot(np.take(cost, order), np.take(ap, order), marker="o", color=SEEN)
+        axes.axhline(ap[0], color=HIDDEN, linestyle="--", linewidth=1, zorder=0)
+        for x, y, label in zip(cost, ap, labels, strict=True):
+            axes.annotate(label, (x, y), (4, -12), textcoords="offset points", fontsize=8)
+        axes.set(xlabel=f"% of the {name}", xlim=(0, 105), ylim=(0, max(0.05, 1.1 * max(ap))))
+        axes.set_ylabel("AP")
+        axes.grid(color=UNLABELLED)
+    return _pixels(figure)
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure drawn (H, W, 3)."""
     pixels = io.BytesIO()
     figure.savefig(pixels, format="rgba")
     width, height = (round(inches * DPI) for inches in figure.get_size_inches())

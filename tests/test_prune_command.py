@@ -1,8 +1,11 @@
+import csv
+import dataclasses
 import json
 
 import cv2
 import numpy as np
 import pytest
+from spots import write_dataset
 
 from bpnet.cli import main
 from bpnet.model.description import describe_network
@@ -125,3 +128,43 @@ def test_a_foreign_model_is_refused_in_one_sentence(tmp_path, capsys):
     said = capsys.readouterr().err.strip()
     assert "model.onnx is not the name of a Keras model" in said
     assert len(said.splitlines()) == 1
+
+
+def test_sweep_measures_ap_at_every_share(tmp_path, capsys):
+    spec = write_dataset(tmp_path / "data")
+    network = build_network(dataclasses.replace(SECTION, heat_channels=3, paf_channels=2))
+    saved = save_model(network, tmp_path / "model.keras", CONTRACT)
+    out = tmp_path / "out"
+    arguments = ["prune", "-m", str(saved), "-o", str(out / "pruned.keras"), "-nf", "4", "-pg", "4",
+                 "--sweep", "0.5", "0.001", "0.8", "--sweep_by", "target_params"]  # fmt: skip
+
+    assert main(arguments) == 1
+    assert "--sweep needs -d" in capsys.readouterr().err
+    code = main([*arguments, "-d", str(spec), "--limit", "2", "-r", str(tmp_path / "results")])
+
+    assert code == 1  # for the share that cannot be reached
+    assert "--sweep 0.001: pruning leaves at least" in capsys.readouterr().err
+    assert {x.name for x in out.iterdir()} == {
+        "pruned.sweep.csv",
+        "pruned.sweep.png",
+    }
+    with (out / "pruned.sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    left = [float(row["parameters_left"]) for row in rows]
+    assert left[0] == 1.0
+    assert 0.6 < left[1] <= 0.8
+    assert 0.3 < left[2] <= 0.5
+    assert [row["threshold"] == "" for row in rows] == [True, False, False]
+    assert {float(row["ap"]) for row in rows} == {0.0}  # an untrained network sees nobody
+    assert cv2.imread(str(out / "pruned.sweep.png")).shape[2] == 3
+    assert "FAILURE" in (tmp_path / "results" / "status.json").read_text()
+
+
+def test_options_of_the_sweep_are_nothing_without_it(saved, tmp_path, capsys):
+    arguments = ["prune", "-m", str(saved), "-o", str(tmp_path / "x.keras"), "--dry_run",
+                 "-pth", "0.99"]  # fmt: skip
+
+    assert main([*arguments, "--limit", "3"]) == 0
+    assert "--limit: no effect without --sweep" in capsys.readouterr().err
+    assert main([*arguments, "--sweep", "0.1", "-d", "data.json"]) == 1
+    assert "give it or --dry_run, not both" in capsys.readouterr().err

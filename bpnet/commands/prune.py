@@ -1,7 +1,9 @@
 """Remove a network's weakest filters; retrain the result to win the accuracy back."""
 
 import argparse
+import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,10 +11,12 @@ from bpnet.commands.options import read_key
 from bpnet.commands.prune_options import THRESHOLD
 from bpnet.commands.prune_options import add_arguments as add_arguments
 from bpnet.commands.prune_report import measure_costs, print_cost, print_table, write_report
-from bpnet.commands.status import status
+from bpnet.commands.prune_sweep import check_options, run_sweep
+from bpnet.commands.status import StatusWriter, status
 from bpnet.errors import ExitCode, ModelError, SpecError
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,17 +30,22 @@ BY_RESPONSE = ("activation", "contribution")  # criteria that look at images
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prune, report, write."""
+    """Prune, report, write; or measure AP at several thresholds."""
+    check_options(args)
+    if args.sweep is not None:
+        with status(args.results_dir, "prune") as write:
+            return _sweep(args, write)
     if args.dry_run:
         _prune(args)
         return ExitCode.DONE
     from bpnet.model.files import save_model
 
     with status(args.results_dir, "prune") as write:
-        result, contract, target, costs = _prune(args)
-        save_model(result.model, target, _noted(args, contract, result), key=read_key(args))
-        report = write_report(target, args, result, costs)
-        logger.info("wrote %s and %s", target, report.name)
+        task, result, costs = _prune(args)
+        contract = _noted(args, task.contract, result)
+        save_model(result.model, task.target, contract, key=read_key(args))
+        report = write_report(task.target, args, result, costs)
+        logger.info("wrote %s and %s", task.target, report.name)
         write(
             kpi={
                 "parameters": result.parameters_after,
@@ -49,31 +58,57 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-class _Pruned(NamedTuple):
-    """A pruned network, what it means, where it belongs, and its cost before and after."""
+class _Task(NamedTuple):
+    """A network, what it means, where the pruned one belongs, and how it is cut."""
 
-    result: "PruneResult"
+    model: "keras.Model"
     contract: "ModelContract | None"
     target: Path
-    costs: "tuple[NetworkDescription, NetworkDescription]"
+    cut: "Callable[..., PruneResult]"
 
 
-def _prune(args: argparse.Namespace) -> _Pruned:
-    """The pruned network; what it costs is printed."""
-    from bpnet.model.files import find_model, load_model, output_path
-    from bpnet.model.prune import prune
-
+def _prune(
+    args: argparse.Namespace,
+) -> "tuple[_Task, PruneResult, tuple[NetworkDescription, NetworkDescription]]":
+    """The pruned network, and the costs before and after, which are printed."""
     targets = [x for x in ("target_params", "target_flops") if getattr(args, x) is not None]
     if targets and args.pruning_threshold is not None:
         logger.warning("--pruning_threshold: no effect, --%s finds the threshold", targets[0])
+    task = _load(args)
+    result = task.cut(
+        threshold=THRESHOLD if args.pruning_threshold is None else args.pruning_threshold,
+        target_params=args.target_params,
+        target_flops=args.target_flops,
+    )
+    if args.verbose or args.dry_run:
+        print_table(result)
+    costs = measure_costs(task.model, result.model)
+    print_cost(result, *costs)
+    return task, result, costs
+
+
+def _sweep(args: argparse.Namespace, write: StatusWriter) -> int:
+    task = _load(args)
+
+    def cut(value: float) -> "PruneResult":
+        return task.cut(**{args.sweep_by: value})
+
+    return run_sweep(args, task.model, task.contract, cut, output=task.target, write=write)
+
+
+def _load(args: argparse.Namespace) -> _Task:
+    """The network to prune, and all choices but the threshold."""
+    from bpnet.model.files import find_model, load_model, output_path
+    from bpnet.model.prune import prune
+
     key = read_key(args)
     source, target = find_model(args.model), output_path(args.output_file, key=key)
     if source.resolve() == target.resolve():
         raise ModelError(f"{target} is the network to prune; give -o another name")
     model, contract = load_model(source, key=key)
-    result = prune(
+    cut = functools.partial(
+        prune,
         model,
-        threshold=THRESHOLD if args.pruning_threshold is None else args.pruning_threshold,
         granularity=args.pruning_granularity,
         min_filters=args.min_num_filters,
         normalizer=args.normalizer,
@@ -82,14 +117,8 @@ def _prune(args: argparse.Namespace) -> _Pruned:
         criterion=args.criterion,
         images=_read_images(args, contract),
         compensation=args.compensate,
-        target_params=args.target_params,
-        target_flops=args.target_flops,
     )
-    if args.verbose or args.dry_run:
-        print_table(result)
-    costs = measure_costs(model, result)
-    print_cost(result, *costs)
-    return _Pruned(result, contract, target, costs)
+    return _Task(model, contract, target, cut)
 
 
 def _read_images(

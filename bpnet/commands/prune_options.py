@@ -21,6 +21,8 @@ EPILOG = """examples:
   bpnet prune -m model.keras -o pruned.keras --target_flops 0.5 --criterion contribution \\
       -n energy --compensate --cal_image_dir photos
   bpnet prune -m model.keras -o pruned.keras -pth 0.2 -el stage1/conv1 block_1a_conv_1 --dry_run
+  bpnet prune -m model.keras -o pruned.keras --sweep 0.8 0.6 0.5 0.4 --sweep_by target_flops \\
+      -d coco_spec.json --limit 200
 
 A filter's norm is the L2 norm of its kernel over the largest of its layer; --criterion and
 --normalizer know others. The output layers of every stage stay whole. To retrain, give the pruned
@@ -106,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="layers that stay whole; stage1/conv1 and stage1.conv1 are the same",
     )
     _add_criterion(parser)
+    _add_sweep(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="print a table of the layers")
     parser.add_argument(
         "--dry_run", action="store_true", help="print the table and what is saved; write nothing"
@@ -144,4 +147,31 @@ def _add_criterion(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let the filters that stay take over what the others told the next layers, by least "
         "squares on --cal_image_dir: far more is left before retraining",
+    )
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("AP at several thresholds, without writing a network")
+    group.add_argument(
+        "--sweep",
+        type=float,
+        nargs="+",
+        metavar="VALUE",
+        help="prune at each of these, measure AP before retraining, and write OUTPUT.sweep.csv and "
+        "OUTPUT.sweep.png",
+    )
+    group.add_argument(
+        "--sweep_by",
+        choices=("threshold", "target_params", "target_flops"),
+        default="threshold",
+        help="what the values of --sweep are (default: %(default)s)",
+    )
+    group.add_argument(
+        "-d", "--dataset_spec", type=Path, metavar="FILE", help="dataset spec; its test_data"
+    )
+    group.add_argument(
+        "-i", "--inference_spec", type=Path, metavar="FILE", help="how the networks are run"
+    )
+    group.add_argument(
+        "--limit", type=at_least(1), metavar="N", help="only the first N images (default: all)"
     )

@@ -27,13 +27,13 @@ def print_table(result: "PruneResult") -> None:
 
 
 def measure_costs(
-    model: "keras.Model", result: "PruneResult"
+    model: "keras.Model", pruned: "keras.Model"
 ) -> "tuple[NetworkDescription, NetworkDescription]":
     """The cost of the network before and after."""
     from bpnet.model.description import describe_network
     from bpnet.model.prune_cost import SIZE
 
-    before, after = (describe_network(each, SIZE, SIZE) for each in (model, result.model))
+    before, after = (describe_network(each, SIZE, SIZE) for each in (model, pruned))
     return before, after
 
 

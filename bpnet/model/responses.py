@@ -1,7 +1,9 @@
 """How the channels of a network respond to images."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,14 +58,12 @@ def measure_responses(
                 given = [values[tensor] for tensor in step.inputs]
                 values[step.output] = step.layer(given if len(given) > 1 else given[0])
             if step.output in wanted:
-                flat = np.asarray(values[step.output], np.float32)
-                flat = flat.reshape(-1, flat.shape[-1])
-                found = _sums(flat)
+                found = _sums(values[step.output])
                 before = sums.get(step.output)
                 sums[step.output] = (
                     found if before is None else (before[0] + found[0], before[1] + found[1])
                 )
-                places[step.output] += len(flat)
+                places[step.output] += math.prod(values[step.output].shape[:-1])
     if wanted and not sums:
         raise ModelError("there is no image to measure the network's responses on")
     for (layer, _), (absolute, moments) in sums.items():
@@ -75,9 +75,11 @@ def measure_responses(
     }
 
 
-def _sums(flat: NDArray[np.float32]) -> tuple[Array, Array]:
-    """Sums over the places of (places, C): absolute values, products with each other and with 1."""
-    constant = np.ones((len(flat), 1), np.float32)
-    extended = np.concatenate([flat, constant], axis=1)
-    absolute = np.abs(flat).sum(axis=0, dtype=np.float64)
-    return absolute, (extended.T @ extended).astype(np.float64)
+def _sums(values: Any) -> tuple[Array, Array]:
+    """Sums over all places of (N, h, w, C): absolute values, products with each other and 1."""
+    flat = keras.ops.reshape(keras.ops.cast(values, "float32"), (-1, values.shape[-1]))
+    extended = keras.ops.concatenate([flat, keras.ops.ones_like(flat[:, :1])], axis=1)
+    # NumPy would call BLAS's syrk, which takes a hundred times as long on such slim matrices.
+    products = keras.ops.matmul(keras.ops.transpose(extended), extended)
+    absolute = keras.ops.sum(keras.ops.abs(flat), axis=0)
+    return np.asarray(absolute, np.float64), np.asarray(products, np.float64)
