@@ -86,7 +86,9 @@ def test_command_measures_photos(tmp_path, capsys):
 
     assert main(arguments) == 1
     assert "--criterion contribution needs --cal_image_dir" in capsys.readouterr().err
-    assert main([*arguments, "--cal_image_dir", str(tmp_path), "--cal_images", "2"]) == 0
+    photos = ["--cal_image_dir", str(tmp_path), "--cal_images", "2"]
+    assert main([*arguments, *photos, "--compensate", "-eq", "intersection"]) == 0
+    assert "--equalization_criterion: no effect" in capsys.readouterr().err
     pruned, contract = load_model(tmp_path / "pruned.keras")
     assert contract.extra["pruning_criterion"] == "contribution"
     whole = describe_network(build_network(SECTION), 256, 256)

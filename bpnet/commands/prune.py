@@ -105,6 +105,11 @@ def _load(args: argparse.Namespace) -> _Task:
     source, target = find_model(args.model), output_path(args.output_file, key=key)
     if source.resolve() == target.resolve():
         raise ModelError(f"{target} is the network to prune; give -o another name")
+    if args.criterion == "contribution" and args.equalization_criterion != "union":
+        logger.warning(
+            "--equalization_criterion: no effect with --criterion contribution, which looks at the "
+            "channels after they are added or multiplied"
+        )
     model, contract = load_model(source, key=key)
     cut = functools.partial(
         prune,

@@ -45,6 +45,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="pruned network (.keras, or .tlt with a key)",
     )
+    _add_amount(parser)
+    parser.add_argument(
+        "-n",
+        "--normalizer",
+        choices=("max", "L2", "energy"),
+        default="max",
+        help="divide norms by their layer's largest, or by their L2 norm over their number; "
+        "energy: the root of the part of the layer's squares that a filter and all smaller ones "
+        "are (default: max)",
+    )
+    parser.add_argument(
+        "-eq",
+        "--equalization_criterion",
+        choices=("union", "intersection", "arithmetic_mean", "geometric_mean"),
+        default="union",
+        help="norm of channels that are multiplied or added to each other (default: union)",
+    )
+    parser.add_argument(
+        "-el",
+        "--excluded_layers",
+        nargs="*",
+        default=[],
+        metavar="LAYER",
+        help="layers that stay whole; stage1/conv1 and stage1.conv1 are the same",
+    )
+    _add_criterion(parser)
+    _add_sweep(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="print a table of the layers")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the table and what is saved; write nothing"
+    )
+    add_key(parser)
+    add_results(parser)
+    add_log_level(parser)
+    add_launcher_options(parser)
+
+
+def _add_amount(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-pth",
         "--pruning_threshold",
@@ -83,40 +121,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="fewest filters left in a layer (default: %(default)s)",
     )
-    parser.add_argument(
-        "-n",
-        "--normalizer",
-        choices=("max", "L2", "energy"),
-        default="max",
-        help="divide norms by their layer's largest, or by their L2 norm over their number; "
-        "energy: the root of the part of the layer's squares that a filter and all smaller ones "
-        "are (default: max)",
-    )
-    parser.add_argument(
-        "-eq",
-        "--equalization_criterion",
-        choices=("union", "intersection", "arithmetic_mean", "geometric_mean"),
-        default="union",
-        help="norm of channels that are multiplied or added to each other (default: union)",
-    )
-    parser.add_argument(
-        "-el",
-        "--excluded_layers",
-        nargs="*",
-        default=[],
-        metavar="LAYER",
-        help="layers that stay whole; stage1/conv1 and stage1.conv1 are the same",
-    )
-    _add_criterion(parser)
-    _add_sweep(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="print a table of the layers")
-    parser.add_argument(
-        "--dry_run", action="store_true", help="print the table and what is saved; write nothing"
-    )
-    add_key(parser)
-    add_results(parser)
-    add_log_level(parser)
-    add_launcher_options(parser)
 
 
 def _add_criterion(parser: argparse.ArgumentParser) -> None:

@@ -74,6 +74,8 @@ def check_options(args: argparse.Namespace) -> None:
         raise SpecError("--sweep writes no network; give it or --dry_run, not both")
     if any(x is not None for x in (args.pruning_threshold, args.target_params, args.target_flops)):
         logger.warning("--pruning_threshold and the targets: no effect, --sweep says the values")
+    if args.verbose:
+        logger.warning("--verbose: no effect with --sweep")
 
 
 def run_sweep(
