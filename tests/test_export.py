@@ -167,6 +167,15 @@ def test_a_comparison_names_what_is_above_its_limit():
     assert compare_maps(maps_of(0), maps_of(np.nan), precision="int8").fault() is not None
 
 
+def test_noise_on_maps_of_nobody_is_no_fault():
+    def nobody(value: float) -> list[PoseMaps]:
+        flat = np.zeros((1, 2, 2), np.float32)
+        return [PoseMaps(flat + np.float32(value), flat + np.float32(value), 8, 8)]
+
+    assert compare_maps(nobody(0.01), nobody(0.015), precision="fp16").fault() is None
+    assert compare_maps(nobody(0.01), nobody(0.03), precision="fp16").fault() is not None
+
+
 def test_the_command_writes_int8_that_inference_can_open(model_path, photo_folder, tmp_path):
     output = tmp_path / "small.int8.onnx"
     calibration = ["--cal_image_dir", str(photo_folder), "--batches", "2", "--batch_size", "2"]

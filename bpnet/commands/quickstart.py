@@ -140,7 +140,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
     def export(precision: str) -> list[str]:
         command = [
             "export", "-m", str(retrained), "-o", str(models / f"{precision}.onnx"),
-            "-d", "192,256,3", "--data_type", precision,
+            "-d", "192,256,3", "--data_type", precision, "--verify_image_dir", photos,
         ]  # fmt: skip
         if precision == "int8":
             command += ["--cal_image_dir", photos, "--batches", enough]

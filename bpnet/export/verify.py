@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bpnet.pose.maps import PoseMaps
 
+FULL = 1.0  # of a map at its peak; where nobody is seen, the largest value is noise
 # What an artefact may lose, as a part of the largest value of the trained network's maps.
 # float32 and float16: the largest error of any cell; int8: the mean error over all cells.
 MAXIMUM_ERROR = {"fp32": 1e-4, "fp16": 1e-2}
@@ -32,13 +33,13 @@ class MapDifference:
 
     @property
     def relative_maximum(self) -> float:
-        """The largest difference as a part of the largest value."""
-        return self.maximum / self.largest if self.largest else self.maximum
+        """The largest difference as a part of the largest value, or of 1 where that is less."""
+        return self.maximum / max(self.largest, FULL)
 
     @property
     def relative_mean(self) -> float:
-        """The mean difference as a part of the largest value."""
-        return self.mean / self.largest if self.largest else self.mean
+        """The mean difference as a part of the largest value, or of 1 where that is less."""
+        return self.mean / max(self.largest, FULL)
 
 
 @dataclass(frozen=True)
