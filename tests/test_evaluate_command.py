@@ -137,3 +137,11 @@ def test_a_skeleton_without_the_datasets_keypoints_is_named(
     code, _, err = evaluate()
     assert code == 1
     assert "none of the dataset's keypoints" in err
+
+
+def test_worst_images_without_a_report_are_warned_of(
+    evaluate: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, _, said = evaluate("--no_report", "--worst", "3")
+    assert code == 0
+    assert "--worst: no effect with --no_report" in said

@@ -171,3 +171,35 @@ def test_an_option_without_effect_is_warned_of_once(
     code, _, said = infer("--input", photo, "--use_amp")
     assert code == 0
     assert said.count("--use_amp: no effect on this command") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--reconnects", 3), "--reconnects, --stream_timeout: no effect on files"),
+        (("--draw_scores",), "--draw_scores: no effect where no people are drawn"),
+        (("--draw_scores", "--draw", "pafs"), "--draw_scores: no effect where no people are drawn"),
+        (("--draw_scores", "--dump_visualizations"), None),
+    ],
+)
+def test_options_for_what_is_not_there_are_warned_of(
+    infer: Callable[..., tuple[int, dict, str]],
+    tmp_path: Path,
+    options: tuple[object, ...],
+    sentence: str | None,
+) -> None:
+    photo = write_spots(tmp_path / "photo.png", [((80, 50), (84, 140))])
+    code, _, said = infer("--input", photo, *options)
+    assert code == 0
+    if sentence is None:
+        assert "no effect" not in said
+    else:
+        assert sentence in said
+
+
+def test_a_dry_run_shows_no_password(infer: Callable[..., tuple[int, dict, str]]) -> None:
+    address = "rtsp://me:secret@camera/door"
+    code, _, said = infer("--dry_run", "-m", "gone.keras", "--input", address)
+    assert code == 0
+    assert "secret" not in said
+    assert "not there yet" in said

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WORST = 12  # images drawn in a report
+
 EPILOG = """examples:
   bpnet evaluate -m model.onnx -d coco_spec.json -r results
   bpnet evaluate -i infer_spec.yaml -m model.keras -d coco_spec.json -r results --limit 100
@@ -181,9 +183,9 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--worst",
         type=at_least(0),
-        default=12,
+        default=WORST,
         metavar="N",
-        help="images drawn in the report, those with the most errors (default: 12)",
+        help=f"images drawn in the report, those with the most errors (default: {WORST})",
     )
 
 
@@ -195,6 +197,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise SpecError("--merge takes the --limit of its shards; leave --limit out")
     if args.max_drop is not None and not (args.baseline or args.write_baseline):
         logger.warning("--max_drop: no effect without --baseline or --write_baseline")
+    if not args.report and args.worst != WORST:
+        logger.warning("--worst: no effect with --no_report")
     if (args.detections or args.merge) and args.model_filename:
         logger.warning("-m: no effect, for the detections were made before")
 

@@ -1,10 +1,12 @@
 """Find the people in images, videos, cameras and streams; write them to files and draw them."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpnet.commands.inference_options import (
+    LIVE,
     add_input_options,
     add_live_options,
     add_output_options,
@@ -29,6 +31,9 @@ from bpnet.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
     from bpnet.inference.frames import FrameSource
+    from bpnet.inference.live import StreamPolicy
+
+logger = logging.getLogger(__name__)
 
 EPILOG = """examples:
   bpnet inference -m model.onnx --input photo.jpg -r results --dump_visualizations
@@ -96,15 +101,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_sources(args: argparse.Namespace) -> "list[FrameSource]":
-    from bpnet.inference.live import StreamPolicy
     from bpnet.inference.sources import open_source
 
-    policy = StreamPolicy(
-        frames=args.live_frames,
-        queue=args.live_queue,
-        reconnects=args.reconnects,
-        timeout=args.stream_timeout,
-    )
+    policy = _policy(args)
     sources: list[FrameSource] = []
     try:
         for text in args.input:
@@ -120,9 +119,32 @@ def _open_sources(args: argparse.Namespace) -> "list[FrameSource]":
     return sources
 
 
-def _missing_inputs(args: argparse.Namespace) -> list[Path]:
-    """The input files that are not there."""
-    if args.input_type in ("camera", "stream"):
+def _policy(args: argparse.Namespace) -> "StreamPolicy":
+    """What cameras and streams do; warns where there are none, and of scores that nobody draws."""
+    from bpnet.inference.live import StreamPolicy
+
+    policy = StreamPolicy(
+        frames=args.live_frames,
+        queue=args.live_queue,
+        reconnects=args.reconnects,
+        timeout=args.stream_timeout,
+    )
+    if args.input_type not in LIVE and policy != StreamPolicy():
+        logger.warning(
+            "--live_frames, --live_queue, --reconnects, --stream_timeout: no effect on files"
+        )
+    drawn = args.draw or ("people" if args.dump_visualizations or args.show else None)
+    if args.draw_scores and drawn != "people":
+        logger.warning("--draw_scores: no effect where no people are drawn")
+    return policy
+
+
+def _missing_inputs(args: argparse.Namespace) -> list[str]:
+    """The input files that are not there; an address among them is shown without its password."""
+    from bpnet.inference.addresses import without_password
+
+    if args.input_type in LIVE:
         return []
     root = args.image_root_path if args.input_type in ("image", "video") else Path()
-    return [Path(each) for each in args.input or () if not (root / each).exists()]
+    missing = [each for each in args.input or () if not (root / each).exists()]
+    return [without_password(each) for each in missing]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bpnet.commands.options import at_least
 
-MOVING = ("video", "camera", "stream")  # of the input types, those whose frames follow each other
+LIVE = ("camera", "stream")  # of the input types, those whose frames come when they come
+MOVING = ("video", *LIVE)  # of the input types, those whose frames follow each other
 FORMATS = {
     "json": "detections.json",
     "coco": "detections_coco_format.json",
