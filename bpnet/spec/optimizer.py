@@ -45,8 +45,8 @@ class CosineLearningRateSchedule:
 
 
 @dataclass(frozen=True)
-class WeightedMomentumOptimizer:
-    """Momentum, with a factor on each weight's gradient (stage-wise learning rates)."""
+class OptimizerSettings:
+    """What every optimizer has."""
 
     learning_rate_schedule: (
         SoftstartAnnealingLearningRateSchedule
@@ -59,25 +59,20 @@ class WeightedMomentumOptimizer:
     weight_default_value: float = setting(
         "Factor of every layer that has none of its own.", default=1.0, minimum=0.0
     )
+
+
+@dataclass(frozen=True)
+class WeightedMomentumOptimizer(OptimizerSettings):
+    """Momentum, with a factor on each weight's gradient (stage-wise learning rates)."""
+
     momentum: float = setting("Momentum.", default=0.9, minimum=0.0, maximum=1.0)
     use_nesterov: bool = setting("Nesterov momentum.", default=False)
 
 
 @dataclass(frozen=True)
-class AdamWOptimizer:
+class AdamWOptimizer(OptimizerSettings):
     """AdamW (Loshchilov & Hutter, 2019), with the same factors."""
 
-    learning_rate_schedule: (
-        SoftstartAnnealingLearningRateSchedule
-        | BpNetExponentialDecayLRSchedule
-        | CosineLearningRateSchedule
-    ) = setting("Learning rate.", factory=SoftstartAnnealingLearningRateSchedule)
-    grad_weights_dict: dict[str, float] | None = setting(
-        "Factor of each layer, by name; on top of the stage-wise ones.", default=None
-    )
-    weight_default_value: float = setting(
-        "Factor of every layer that has none of its own.", default=1.0, minimum=0.0
-    )
     beta_1: float = setting("Decay of the mean gradient.", default=0.9, minimum=0.0, maximum=1.0)
     beta_2: float = setting(
         "Decay of the mean squared gradient.", default=0.999, minimum=0.0, maximum=1.0
@@ -86,30 +81,12 @@ class AdamWOptimizer:
 
 
 @dataclass(frozen=True)
-class MuonOptimizer:
+class MuonOptimizer(AdamWOptimizer):
     """Muon (Jordan et al., 2024) for the kernels of convolutions, AdamW for all other weights."""
 
-    learning_rate_schedule: (
-        SoftstartAnnealingLearningRateSchedule
-        | BpNetExponentialDecayLRSchedule
-        | CosineLearningRateSchedule
-    ) = setting("Learning rate, of both.", factory=SoftstartAnnealingLearningRateSchedule)
-    grad_weights_dict: dict[str, float] | None = setting(
-        "Factor of each layer, by name; on top of the stage-wise ones.", default=None
-    )
-    weight_default_value: float = setting(
-        "Factor of every layer that has none of its own.", default=1.0, minimum=0.0
-    )
     momentum: float = setting(
         "Decay of the kernels' mean gradient.", default=0.95, minimum=0.0, maximum=1.0
     )
-    beta_1: float = setting(
-        "Decay of the other weights' mean gradient.", default=0.9, minimum=0.0, maximum=1.0
-    )
-    beta_2: float = setting(
-        "Decay of their mean squared gradient.", default=0.999, minimum=0.0, maximum=1.0
-    )
-    weight_decay: float = setting("Decoupled weight decay of kernels.", default=0.0, minimum=0.0)
 
 
 @dataclass(frozen=True)

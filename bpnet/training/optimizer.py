@@ -170,7 +170,7 @@ class Optimizer:
 
     def _decay(self, number: int, weight: Any, rate: Any) -> None:
         """Kernels decay, and nothing else does."""
-        assert not isinstance(self.spec, WeightedMomentumOptimizer)
+        assert isinstance(self.spec, AdamWOptimizer)
         if self.spec.weight_decay and self.kernels[number]:
             pull_towards(weight, tf.zeros_like(weight), by=rate * self.spec.weight_decay)
 
@@ -178,7 +178,7 @@ class Optimizer:
         self, number: int, weight: Any, slots: list[Any], gradient: Any, *, rate: Any, step: Any
     ) -> None:
         """Adam, with the factor on the rate; only kernels decay."""
-        assert not isinstance(self.spec, WeightedMomentumOptimizer)
+        assert isinstance(self.spec, AdamWOptimizer)
         own_rate = self.factors[number] * rate
         self._decay(number, weight, own_rate)
         beta_1, beta_2 = tf.constant(self.spec.beta_1), tf.constant(self.spec.beta_2)
