@@ -130,9 +130,8 @@ def _read_images(
     args: argparse.Namespace, contract: "ModelContract | None"
 ) -> "list[NDArray[np.float32]] | None":
     """The photos of --cal_image_dir as batches of one, normalised, where they are needed."""
-    import numpy as np
-
     from bpnet.export.images import choose_images, read_fitted
+    from bpnet.inference.preprocess import to_tensor
 
     if args.criterion not in BY_RESPONSE and not args.compensate:
         if args.cal_image_dir is not None:
@@ -150,14 +149,10 @@ def _read_images(
             "photos here; use --criterion weights or batch_norm, without --compensate"
         )
     height, width = contract.usual_size
-    scale, offset = (
-        np.asarray(x, np.float32) for x in (contract.image_scale, contract.image_offset)
-    )
-    step = -1 if contract.channel_order == "bgr" else 1
     photos = read_fitted(
         choose_images(args.cal_image_dir, args.cal_images), height=height, width=width
     )
-    return [photo[None, :, :, ::step].astype(np.float32) / scale - offset for photo in photos]
+    return [to_tensor(photo[None], contract) for photo in photos]
 
 
 def _noted(
