@@ -202,7 +202,7 @@ def _check_files(spec: "BpNetTrainer", key: str | None) -> None:
     if skeleton_path not in missing:
         skeleton = check_spec(spec)
         if not (spec.load_graph and missing_models):
-            print(describe(spec, skeleton, key))
+            print(describe(spec, skeleton, key, teacher=not missing_models))
 
 
 def _missing_records(spec: "BpNetTrainer") -> list[str]:
@@ -225,6 +225,7 @@ def _missing_models(spec: "BpNetTrainer") -> list[str]:
         spec.pretrained_weights,
         spec.model.weights_path,
         start.checkpoint_path if start.is_finetune_exp else None,
+        spec.loss.distillation.teacher if spec.loss.distillation else None,
     ):
         try:
             if path:
@@ -264,20 +265,36 @@ def _validation(
     return build_validation(first, contract, inference=inference)
 
 
-def describe(spec: "BpNetTrainer", skeleton: "Skeleton", key: str | None) -> str:
-    """Parameters and cost of the network, as a comment below the spec."""
+def describe(
+    spec: "BpNetTrainer", skeleton: "Skeleton", key: str | None, *, teacher: bool = True
+) -> str:
+    """Parameters and cost of the network, and of its ``teacher``, as comments below the spec."""
     from bpnet.model.description import describe_network
+    from bpnet.training.devices import Devices
     from bpnet.training.start import build_or_load
+    from bpnet.training.targets import Targets
+    from bpnet.training.teacher import load_teacher
 
     dims = spec.dataloader.image_config.image_dims
     model = build_or_load(spec, None, skeleton=skeleton, key=key)
     network = describe_network(model, dims.height, dims.width)
     whole = " and, by squeeze and excitation, the whole image" if network.sees_whole_image else ""
-    return (
+    said = (
         f"# network: {network.parameters:,} parameters ({network.trainable_parameters:,} trained), "
         f"{network.gflops:.1f} GFLOPs an image of {dims.height} x {dims.width}, "
         f"receptive field {network.receptive_field} pixels{whole}"
     )
+    if not teacher or spec.loss.distillation is None:
+        return said
+    found = load_teacher(
+        spec.loss.distillation,
+        model,
+        targets=Targets.of(spec.dataloader, skeleton),
+        skeleton=skeleton,
+        devices=Devices(),
+        key=key,
+    )
+    return f"{said}\n# {found.description}"
 
 
 def _minutes(text: str) -> float:

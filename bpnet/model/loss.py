@@ -19,6 +19,7 @@ def pose_loss(
     *,
     settings: BpNetLoss | None = None,
     stages: MapStages | None = None,
+    taught: Sequence[Any] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss of one batch, without regularisation.
 
@@ -27,12 +28,16 @@ def pose_loss(
         heatmaps: Target (N, h, w, K+1).
         pafs: Target (N, h, w, 2L), x in channel 2l and y in 2l+1.
         masks: (N, h, w, 1): 1 where the picture is labelled, 0 where it says nothing.
-        settings: Focal loss and foreground weight; None: the plain squared error.
+        settings: Focal loss, foreground weight and distillation; None: the plain squared error.
         stages: Whose maps they are; None: each stage drew both.
+        taught: What the teacher drew for each output, of the same shape; None for an output that
+            learns from the labels alone. Every cell weighs as much as it does for the labels.
 
     Returns:
         The sum over outputs of 0.5 * sum(((output - target) * mask)^2) / N, float32, and the share
-        of each map and stage in it: "cmap_loss_stage1", "paf_loss_stage1"...
+        of each map and stage in it: "cmap_loss_stage1", "paf_loss_stage1"... Of an output with a
+        teacher, ``settings.distillation.weight`` of the sum is against what that drew, and the
+        rest against the target; the shares are whole, and "distillation_loss" is all of the former.
     """
     stages = stages or MapStages.in_parallel(len(outputs) // 2)
     numbers = stages.heatmaps + stages.pafs
@@ -43,20 +48,49 @@ def pose_loss(
     focal = settings.focal_loss_params
     images = ops.cast(ops.shape(heatmaps)[0], "float32")
     shares: dict[str, Any] = {}
-    for index, (number, output) in enumerate(zip(numbers, outputs, strict=True)):
+    teachers = [None] * len(outputs) if taught is None else taught
+    if taught is not None and settings.distillation is None:
+        raise ValueError("taught needs settings.distillation")
+    weight = settings.distillation.weight if settings.distillation else 0.0
+    terms, distilled = [], []
+    for index, (number, output, teacher) in enumerate(zip(numbers, outputs, teachers, strict=True)):
         drawn = ops.cast(output, "float32")
         is_paf = index >= len(stages.heatmaps)
         target = pafs if is_paf else heatmaps
-        residual = (drawn - target) * masks
+        factor = present = None
         if focal.use_focal_loss:
-            residual = residual * _focal_factor(drawn, target, focal, vectors=is_paf)
-        error = ops.square(residual)
+            factor = _focal_factor(drawn, target, focal, vectors=is_paf)
         if settings.foreground_weight != 1.0 and not is_paf:
             present = _shows_keypoint(heatmaps, focal.bkg_thresh)
-            error = ops.where(present, settings.foreground_weight * error, error)
-        name = f"{'paf' if is_paf else 'cmap'}_loss_stage{number}"
-        shares[name] = 0.5 * ops.sum(error) / images
-    return sum(shares.values()), shares
+        errors = [
+            _error((drawn - ops.cast(maps, "float32")) * masks, factor, present, settings) / images
+            for maps in (target, teacher)
+            if maps is not None
+        ]
+        shares[f"{'paf' if is_paf else 'cmap'}_loss_stage{number}"] = errors[0]
+        if teacher is None:
+            terms.append(errors[0])
+        else:
+            terms.append((1.0 - weight) * errors[0] + weight * errors[1])
+            distilled.append(errors[1])
+    if distilled:
+        shares["distillation_loss"] = sum(distilled)
+    return sum(terms), shares
+
+
+def _error(residual: Any, factor: Any, present: Any, settings: BpNetLoss) -> Any:
+    """Half the sum of squares of ``residual`` (N, h, w, C).
+
+    Args:
+        residual: Masked.
+        factor: Focal weight of each cell; None: 1.
+        present: Where the target shows a keypoint; None: where all cells count alike.
+        settings: The weight of cells that show one.
+    """
+    error = ops.square(residual if factor is None else residual * factor)
+    if present is not None:
+        error = ops.where(present, settings.foreground_weight * error, error)
+    return 0.5 * ops.sum(error)
 
 
 def _shows_keypoint(heatmaps: Any, threshold: float) -> Any:

@@ -103,6 +103,26 @@ class FocalLossParams:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Learning from a trained network as well (Zhang et al., 2019, arXiv 1811.05419)."""
+
+    teacher: str = setting(
+        "Model file of the trained network, such as the one before pruning. It draws the maps of "
+        "every batch, at a forward pass a batch, and is not changed."
+    )
+    key: str | None = setting(
+        "Key of the teacher's file where it is not the training's own.", default=None, secret=True
+    )
+    weight: float = setting(
+        "Part of the loss that is against the teacher's maps; the rest is against the labels, so "
+        "that the learning rate may stay as it is.",
+        default=0.5,
+        minimum=0.01,
+        maximum=1.0,
+    )
+
+
+@dataclass(frozen=True)
 class BpNetLoss:
     """Masked squared error of every stage."""
 
@@ -112,4 +132,7 @@ class BpNetLoss:
         "slim networks and short trainings find people sooner.",
         default=1.0,
         minimum=0.0,
+    )
+    distillation: Distillation | None = setting(
+        "A trained network whose maps are further targets; null: labels alone.", default=None
     )

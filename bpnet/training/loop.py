@@ -21,6 +21,7 @@ from bpnet.training.reports import Row
 from bpnet.training.schedules import learning_rate
 from bpnet.training.step import Batch, Step, StepSettings, build_step
 from bpnet.training.targets import Targets
+from bpnet.training.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,12 @@ class TrainingRun:
     Attributes:
         end: What is due at the end of an epoch; it knows the spec, the state and the plan.
         settings: What a step does.
+        teacher: Whose maps are further targets.
     """
 
     end: EpochEnd
     settings: StepSettings
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         self.spec, self.state, self.plan = self.end.spec, self.end.state, self.end.plan
@@ -105,6 +108,7 @@ class TrainingRun:
             self.end.devices,
             settings=self.settings,
             batch_spec=batches.element_spec,
+            teacher=self.teacher,
         )
         self.epoch_begun = time.monotonic()
         for group in in_groups(iterate(batches), self.settings.batches):

@@ -205,6 +205,22 @@ def _load_graph(path: Path, *, skeleton: Skeleton, key: str | None, warn: bool) 
     """The network of a model file, without regularisers, as TAO retrains pruned networks."""
     model, _ = load_model(path, key=key)
     model = without_wrapper(model)
+    check_channels(model, path, skeleton)
+    if drop_regularizers(model) and warn:
+        logger.warning(
+            "load_graph: the regularisers of %s are dropped, so that pruned layers "
+            "are not pulled to zero again",
+            path,
+        )
+    return model
+
+
+def check_channels(model: keras.Model, path: Path, skeleton: Skeleton) -> None:
+    """See that a network's maps are those of ``skeleton``.
+
+    Raises:
+        ModelError: The network from the file ``path`` draws other ones.
+    """
     channels = [output.shape[-1] for output in model.outputs]
     stages = stages_of(model)
     expected = [skeleton.heatmap_channels] * len(stages.heatmaps)
@@ -214,13 +230,6 @@ def _load_graph(path: Path, *, skeleton: Skeleton, key: str | None, warn: bool) 
             f"{path}: its outputs have {channels} channels, but the skeleton {skeleton.name} "
             f"needs {expected}: heatmaps of every stage, then PAFs"
         )
-    if drop_regularizers(model) and warn:
-        logger.warning(
-            "load_graph: the regularisers of %s are dropped, so that pruned layers "
-            "are not pulled to zero again",
-            path,
-        )
-    return model
 
 
 def drop_regularizers(model: keras.Model) -> int:

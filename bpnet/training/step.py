@@ -17,6 +17,7 @@ from bpnet.training.devices import Devices
 from bpnet.training.optimizer import leaf_layers, pull_towards
 from bpnet.training.precision import LossScale
 from bpnet.training.targets import Targets
+from bpnet.training.teacher import Teacher
 
 INPUTS = ("images", "masks", "keypoints")  # of the batches, that the step takes
 
@@ -29,7 +30,7 @@ class StepSettings:
     """What a step does besides the network.
 
     Attributes:
-        loss: Focal loss and foreground weight.
+        loss: Focal loss, foreground weight and distillation.
         batches: Batches whose gradients add up to those of one step.
         clip_norm: Greatest length of all gradients together; 0: any.
         ema_decay: Of the averaged weights, after a start in which it grows.
@@ -50,6 +51,7 @@ def build_step(
     *,
     settings: StepSettings,
     batch_spec: dict[str, tf.TensorSpec],
+    teacher: Teacher | None = None,
 ) -> Step:
     """The step as one graph: (batches, rate) -> its losses by name, ``loss`` the total.
 
@@ -64,8 +66,9 @@ def build_step(
         devices: Where it runs.
         settings: What it does besides.
         batch_spec: Shapes of a batch; what varies is None, so that the graph is traced once.
+        teacher: Whose maps are further targets.
     """
-    gradients_of = _gradients(state, targets, devices, settings=settings)
+    gradients_of = _gradients(state, targets, devices, settings=settings, teacher=teacher)
     names: list[str] = []
 
     def step(rate: Any, *arrays: Any) -> Any:
@@ -91,7 +94,12 @@ def build_step(
 
 
 def _gradients(
-    state: TrainingState, targets: Targets, devices: Devices, *, settings: StepSettings
+    state: TrainingState,
+    targets: Targets,
+    devices: Devices,
+    *,
+    settings: StepSettings,
+    teacher: Teacher | None,
 ) -> Callable[[Any], tuple[list[Any], dict[str, Any]]]:
     """What every device runs: its images' gradients and losses, summed over all devices."""
     model = state.model
@@ -102,11 +110,18 @@ def _gradients(
         images: Any, masks: Any, heatmaps: Any, pafs: Any, batch: Any
     ) -> tuple[list[Any], dict[str, Any]]:
         weights = [weight.value for weight in model.trainable_variables]
+        taught = teacher.maps(images) if teacher is not None else None
         with tf.GradientTape() as tape:
             with batch_norms(model, batch, synchronized=devices.count > 1):
                 outputs = model(targets.normalise(images), training=True)
             loss, losses = pose_loss(
-                outputs, heatmaps, pafs, masks, settings=settings.loss, stages=stages
+                outputs,
+                heatmaps,
+                pafs,
+                masks,
+                settings=settings.loss,
+                stages=stages,
+                taught=taught,
             )
             penalty = keras.ops.sum(model.losses) if model.losses else tf.zeros(())
             total = loss + penalty

@@ -33,6 +33,7 @@ from bpnet.training.reports import Reports, Row
 from bpnet.training.start import find_start, start_state
 from bpnet.training.step import StepSettings
 from bpnet.training.targets import Targets
+from bpnet.training.teacher import Teacher, load_teacher
 from bpnet.training.validation import both, build_validation_loss
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def train(
     )
     batches = partial(make_batches, loader, skeleton=skeleton, datasets=datasets, skipped=skipped)
     targets = Targets.of(loader, skeleton)
+    teacher = _teacher(spec, state, targets, skeleton=skeleton, devices=devices, key=key)
     step = int(state.step.numpy())
     reports = Reports(results_dir, step=step, writes=devices.worker.is_chief)
     painter, validate = _validation(spec, batches, reports, targets, skeleton, validate)
@@ -125,7 +127,7 @@ def train(
         shards=devices.worker.count,
     )
     try:
-        return TrainingRun(end, step_settings(spec, devices)).run(training, targets)
+        return TrainingRun(end, step_settings(spec, devices), teacher).run(training, targets)
     finally:
         if skipped is not None:
             skipped.report()
@@ -163,6 +165,30 @@ def _begin(
     logger.info("%d epochs of %d steps", plan.epochs, steps)
     advise_on_rate(spec, devices.count)
     return state, plan
+
+
+def _teacher(
+    spec: BpNetTrainer,
+    state: TrainingState,
+    targets: Targets,
+    *,
+    skeleton: Skeleton,
+    devices: Devices,
+    key: str | None,
+) -> Teacher | None:
+    """The network to learn from besides the labels, if the spec names one."""
+    if spec.loss.distillation is None:
+        return None
+    teacher = load_teacher(
+        spec.loss.distillation,
+        state.model,
+        targets=targets,
+        skeleton=skeleton,
+        devices=devices,
+        key=key,
+    )
+    logger.info("%s", teacher.description)
+    return teacher
 
 
 def step_settings(spec: BpNetTrainer, devices: Devices) -> StepSettings:
