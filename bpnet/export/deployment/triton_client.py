@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""People in photos with Triton: a line of JSON a photo.
+
+Needs ``pip install numpy opencv-python-headless "tritonclient[http]"`` and the library that
+``make`` builds.
+
+    python3 triton/client.py --url localhost:8000 photo.jpg another.jpg
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent / "decoder"))
+bpnet_people = importlib.import_module("bpnet_people")  # type: Any
+
+PADDING = 128  # grey level around a photo, as in bpnet inference
+
+
+def to_tensor(image: Any, network: Any) -> "tuple[Any, Any]":
+    """A photo as the network's input of one image, and how it lies there.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, as OpenCV reads it.
+        network: A bpnet_people.Network.
+    """
+    contract = network.contract
+    height, width = image.shape[:2]
+    box = bpnet_people.Letterbox(width, height, network.width, network.height)
+    shrinks = box.width < width
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    canvas = np.full((network.height, network.width, 3), PADDING, np.uint8)
+    rows = slice(box.top, box.top + box.height)
+    columns = slice(box.left, box.left + box.width)
+    canvas[rows, columns] = cv2.resize(
+        image[: height // 2 * 2, : width // 2 * 2],
+        (box.width, box.height),
+        interpolation=interpolation,
+    )
+    ordered = canvas[..., ::-1] if contract["channel_order"] == "rgb" else canvas
+    values = ordered / np.float32(contract["image_scale"]) - np.float32(contract["image_offset"])
+    if contract["layout"] == "nchw":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None], np.float32), box
+
+
+def find_people(image: Any, network: Any, infer: "Callable[[Any], tuple[Any, Any]]") -> "list[Any]":
+    """The people of a photo, in its pixels.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        network: A bpnet_people.Network.
+        infer: From the input to the heatmaps and the PAFs, of one image each.
+    """
+    tensor, box = to_tensor(image, network)
+    arguments = []
+    for output in infer(tensor):
+        maps = np.ascontiguousarray(output[0], np.float32)
+        arguments += [maps.ctypes.data, maps.shape]
+    return [person.moved(box) for person in network.people(*arguments)]
+
+
+def connect(url: str, model: str, network: Any) -> "Callable[[Any], tuple[Any, Any]]":
+    """The network on a server, for ``find_people``."""
+    http = importlib.import_module("tritonclient.http")  # type: Any
+    client = http.InferenceServerClient(url)
+    contract = network.contract
+    names = contract["heatmap_output"], contract["paf_output"]
+
+    def infer(tensor: Any) -> "tuple[Any, Any]":
+        given = http.InferInput(contract["input_name"], list(tensor.shape), "FP32")
+        given.set_data_from_numpy(tensor)
+        wanted = [http.InferRequestedOutput(name) for name in names]
+        result = client.infer(model, [given], outputs=wanted)
+        return result.as_numpy(names[0]), result.as_numpy(names[1])
+
+    return infer
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="People in photos with Triton.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("images", nargs="+", metavar="PHOTO", help="image files")
+    parser.add_argument("--url", default="localhost:8000", help="of the server's HTTP port")
+    parser.add_argument("--model", default="bpnet", help="name in the model repository")
+    arguments = parser.parse_args()
+    network = bpnet_people.Network()
+    infer = connect(arguments.url, arguments.model, network)
+    failed = 0
+    for name in arguments.images:
+        image = cv2.imread(name)
+        if image is None:
+            sys.stderr.write(f"error: {name} cannot be read\n")
+            failed = 1
+            continue
+        people = network.to_json(find_people(image, network, infer))
+        sys.stdout.write(json.dumps({"image": name, "people": people}) + "\n")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
