@@ -24,6 +24,17 @@ def test_singular_values_end_near_1_and_their_vectors_stay(shape: tuple[int, ...
     np.testing.assert_allclose(inner - np.diag(np.diag(inner)), 0, atol=1e-4)
 
 
+def test_the_iterations_are_newtons_and_schulzs() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 6)).astype(np.float32)
+    x = kernel.reshape(-1, 6).astype(np.float64)
+    x /= np.linalg.norm(x)
+    for _ in range(5):
+        products = x.T @ x
+        x = 3.4445 * x - 4.7750 * x @ products + 2.0315 * x @ products @ products
+
+    np.testing.assert_allclose(orthogonalise(tf.constant(kernel)), x.reshape(kernel.shape), atol=1e-4)
+
+
 def test_a_gradient_of_zero_moves_nothing() -> None:
     assert not orthogonalise(tf.zeros((3, 3, 4, 4))).numpy().any()
 

@@ -156,16 +156,16 @@ class Optimizer:
         )
 
     def _muon(self, number: int, weight: Any, momentum: Any, gradient: Any, *, rate: Any) -> None:
-        """Muon with Nesterov's momentum."""
+        """Muon with Nesterov's momentum; kernels decay."""
         assert isinstance(self.spec, MuonOptimizer)
-        own_rate = self.factors[number] * rate
-        self._decay(number, weight, own_rate)
-        pull_towards(momentum, gradient, by=tf.constant(1.0 - self.spec.momentum))
-        ahead = gradient + self.spec.momentum * (momentum - gradient)
+        part = self.spec.momentum
+        ahead = (1 - part**2) * gradient + part**2 * momentum  # of the momentum after this step
+        direction = step_size(weight.shape) * orthogonalise(ahead)
+        pull_towards(momentum, gradient, by=tf.constant(1.0 - part))
         tf.raw_ops.ResourceApplyGradientDescent(
             var=weight.handle,
-            alpha=own_rate * step_size(weight.shape),
-            delta=orthogonalise(ahead),
+            alpha=self.factors[number] * rate,
+            delta=direction + self.spec.weight_decay * weight,
         )
 
     def _decay(self, number: int, weight: Any, rate: Any) -> None:
