@@ -6,8 +6,9 @@
 A whole step reads JPEGs, draws targets, runs the network forward and backward, moves the weights
 and their averages; a bare one runs the same network forward and backward on constant tensors. They
 take turns in one process, and each ratio is the median over the turns: ratio_float32 and
-ratio_bfloat16 of the default network, ratio_slim of the quickstart's, which trains in bfloat16
-where the processor has it. bfloat16_speedup compares the default network's whole steps.
+ratio_bfloat16 of the default network with the default optimizer, ratio_slim of the quickstart's
+with its own, in bfloat16 where the processor has it. bfloat16_speedup compares the default
+network's whole steps.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from bpnet.data.rendered import render_dataset
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataset import Category, DatasetSpec
 from bpnet.spec.network import BpNetLiteModel
+from bpnet.spec.optimizer import WeightedMomentumOptimizer
 from bpnet.spec.reader import read_spec
 from bpnet.spec.train import BpNetTrainer
 from bpnet.training.devices import Devices
@@ -74,7 +76,12 @@ def _measure(spec: BpNetTrainer, data: Data, arguments: argparse.Namespace) -> d
     """Every figure, each pair of steps in turns."""
     channels = {"heat_channels": spec.model.heat_channels, "paf_channels": spec.model.paf_channels}
     loader = replace(spec.dataloader, batch_size=arguments.batch_size)
-    default = replace(spec, dataloader=loader, model=BpNetLiteModel(**channels))
+    default = replace(
+        spec,
+        dataloader=loader,
+        model=BpNetLiteModel(**channels),
+        optimizer=WeightedMomentumOptimizer(),
+    )
     slim_precision = BFLOAT16 if cpu_has_bfloat16() else FLOAT32
     cases = {
         "float32": (default, FLOAT32, arguments.steps),
