@@ -32,7 +32,9 @@ def test_the_iterations_are_newtons_and_schulzs() -> None:
         products = x.T @ x
         x = 3.4445 * x - 4.7750 * x @ products + 2.0315 * x @ products @ products
 
-    np.testing.assert_allclose(orthogonalise(tf.constant(kernel)), x.reshape(kernel.shape), atol=1e-4)
+    np.testing.assert_allclose(
+        orthogonalise(tf.constant(kernel)), x.reshape(kernel.shape), atol=1e-4
+    )
 
 
 def test_a_gradient_of_zero_moves_nothing() -> None:
