@@ -40,8 +40,8 @@ class Person:
         self.score = score
         self.keypoints = keypoints
 
-    def moved(self, letterbox: "Letterbox") -> "Person":
-        """The same person in the frame that ``letterbox`` was made of."""
+    def moved(self, letterbox: Any) -> "Person":
+        """The same person in the frame that ``letterbox``, with a ``to_frame``, was made of."""
         return Person(
             self.score,
             [

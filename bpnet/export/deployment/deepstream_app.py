@@ -63,7 +63,7 @@ def find_people(network: Any, outputs: "dict[str, tuple[Any, list[int]]]") -> "l
     Raises:
         ValueError: The outputs are another network's.
     """
-    maps = []
+    maps = []  # type: list[Any]
     for key in ("heatmap_output", "paf_output"):
         name = network.contract[key]
         if name not in outputs:

@@ -25,7 +25,55 @@ bpnet_people = importlib.import_module("bpnet_people")  # type: Any
 PADDING = 128  # grey level around a photo, as in bpnet inference
 
 
-def to_tensor(image: Any, network: Any) -> "tuple[Any, Any]":
+class Placement:
+    """How a photo lies in the network's input: scaled, its aspect kept, in the middle."""
+
+    def __init__(self, image: Any, network: Any) -> None:
+        height, width = image.shape[:2]
+        self.scale = min(network.width / width, network.height / height)
+        self._left = (network.width - width * self.scale) / 2
+        self._top = (network.height - height * self.scale) / 2
+
+    def to_input(self, x: float, y: float) -> "tuple[float, float]":
+        """A point of the photo, in pixels of the input; centres at whole numbers."""
+        return (
+            (x + 0.5) * self.scale + self._left - 0.5,
+            (y + 0.5) * self.scale + self._top - 0.5,
+        )
+
+    def to_frame(self, x: float, y: float) -> "tuple[float, float]":
+        """A point of the input, in pixels of the photo."""
+        return (
+            (x + 0.5 - self._left) / self.scale - 0.5,
+            (y + 0.5 - self._top) / self.scale - 0.5,
+        )
+
+
+def fit(image: Any, network: Any) -> "tuple[Any, Placement]":
+    """A photo (H, W, 3) uint8 as the network's input, the pixels those of ``bpnet inference``."""
+    placement = Placement(image, network)
+    step = max(step for step in (1, 2, 4, 8) if step == 1 or step * placement.scale <= 1 + 1e-6)
+    if step > 1:  # the mean of squares of pixels first, or every second one would not be seen
+        height, width = image.shape[:2]
+        below, right = -height % step, -width % step
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        size = image.shape[1] // step, image.shape[0] // step
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    x, y = placement.to_input((step - 1) / 2, (step - 1) / 2)
+    scale = placement.scale * step
+    matrix = np.array([[scale, 0, x], [0, scale, y]])
+    warped = cv2.warpAffine(
+        cv2.cvtColor(image, cv2.COLOR_BGR2BGRA),
+        matrix,
+        (network.width, network.height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(PADDING, PADDING, PADDING),
+    )
+    return warped[..., :3], placement
+
+
+def to_tensor(image: Any, network: Any) -> "tuple[Any, Placement]":
     """A photo as the network's input of one image, and how it lies there.
 
     Args:
@@ -33,23 +81,13 @@ def to_tensor(image: Any, network: Any) -> "tuple[Any, Any]":
         network: A bpnet_people.Network.
     """
     contract = network.contract
-    height, width = image.shape[:2]
-    box = bpnet_people.Letterbox(width, height, network.width, network.height)
-    shrinks = box.width < width
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    canvas = np.full((network.height, network.width, 3), PADDING, np.uint8)
-    rows = slice(box.top, box.top + box.height)
-    columns = slice(box.left, box.left + box.width)
-    canvas[rows, columns] = cv2.resize(
-        image[: height // 2 * 2, : width // 2 * 2],
-        (box.width, box.height),
-        interpolation=interpolation,
-    )
-    ordered = canvas[..., ::-1] if contract["channel_order"] == "rgb" else canvas
-    values = ordered / np.float32(contract["image_scale"]) - np.float32(contract["image_offset"])
+    fitted, placement = fit(image, network)
+    ordered = fitted[..., ::-1] if contract["channel_order"] == "rgb" else fitted
+    values = ordered * np.float32(1 / np.array(contract["image_scale"]))
+    values = values - np.float32(contract["image_offset"])
     if contract["layout"] == "nchw":
         values = values.transpose(2, 0, 1)
-    return np.ascontiguousarray(values[None], np.float32), box
+    return np.ascontiguousarray(values[None], np.float32), placement
 
 
 def find_people(image: Any, network: Any, infer: "Callable[[Any], tuple[Any, Any]]") -> "list[Any]":
@@ -60,12 +98,12 @@ def find_people(image: Any, network: Any, infer: "Callable[[Any], tuple[Any, Any
         network: A bpnet_people.Network.
         infer: From the input to the heatmaps and the PAFs, of one image each.
     """
-    tensor, box = to_tensor(image, network)
+    tensor, placement = to_tensor(image, network)
     arguments = []
     for output in infer(tensor):
         maps = np.ascontiguousarray(output[0], np.float32)
         arguments += [maps.ctypes.data, maps.shape]
-    return [person.moved(box) for person in network.people(*arguments)]
+    return [person.moved(placement) for person in network.people(*arguments)]
 
 
 def connect(url: str, model: str, network: Any) -> "Callable[[Any], tuple[Any, Any]]":
