@@ -7,7 +7,7 @@ import pytest
 from exported_network import CONTRACT
 from onnx import TensorProto, helper
 
-from bpnet.errors import DataError
+from bpnet.errors import DataError, ModelError
 from bpnet.export.calibration import (
     BINS,
     METHODS,
@@ -72,13 +72,16 @@ def test_an_even_spread_is_kept_whole(choose):
     assert choose(histogram_of(np.linspace(0, 2, 100_001))) == pytest.approx(2.0, rel=0.02)
 
 
-def test_entropy_is_that_of_a_plain_implementation():
-    histogram = histogram_of(np.random.default_rng(4).gamma(1.5, 1.0, 50_000), [30.0])
-    assert range_by_entropy(histogram) == pytest.approx(plain_entropy_range(histogram), rel=1e-6)
+def test_entropys_range_of_a_known_histogram():
+    """Counts that fall to 1/e in 128 bins, to nothing in 1,768; the answer is the reference's."""
+    counts = np.floor(1e6 * np.exp(-np.arange(BINS) / 128)).astype(np.int64)
+    histogram = AbsHistogram(counts=counts, limit=2.0, largest=2.0)
+    assert range_by_entropy(histogram) == 1408.5 * 2 / 2048
+    assert plain_entropy_range(histogram) == 1408.5 * 2 / 2048
 
 
 def plain_entropy_range(histogram: AbsHistogram) -> float:
-    """TensorRT's published recipe (GTC 2017, 8-bit inference), a level and a bin at a time."""
+    """TensorRT's published recipe (GTC 2017, 8-bit inference), a level at a time."""
     counts = histogram.counts.astype(float)
     counts[0] = counts[1]
     best, least = None, np.inf
@@ -87,10 +90,9 @@ def plain_entropy_range(histogram: AbsHistogram) -> float:
         reference[-1] += counts[bins:].sum()
         candidate = np.zeros(bins)
         for level in range(128):
-            members = list(range(-(-level * bins // 128), -(-(level + 1) * bins // 128)))
-            filled = [b for b in members if counts[b] > 0]
-            for b in filled:
-                candidate[b] = counts[members].sum() / len(filled)
+            first, end = (-(-edge * bins // 128) for edge in (level, level + 1))
+            inside = counts[first:end]
+            candidate[first:end][inside > 0] = inside.sum() / max(1, (inside > 0).sum())
         p, q = reference / reference.sum(), candidate / candidate.sum()
         if np.any((p > 0) & (q == 0)):
             continue
@@ -98,7 +100,37 @@ def plain_entropy_range(histogram: AbsHistogram) -> float:
         divergence = np.sum(p[some] * np.log(p[some] / q[some]))
         if divergence <= least:
             best, least = bins, divergence
-    return min(best * histogram.limit / BINS, histogram.largest)
+    return (best + 0.5) * histogram.limit / BINS
+
+
+def test_entropys_scale_of_even_values_is_tensorrts():
+    """3c010a14 is in the caches that TensorRT itself writes for inputs evenly spread up to 1."""
+    even = (np.arange(2048 * 16) + 0.5) / 2048 / 16
+    scale = range_by_entropy(histogram_of(np.append(even, 1.0))) / 127
+    assert np.float32(scale).view(np.uint32) == 0x3C010A14
+
+
+def test_the_histogram_of_a_known_array():
+    """Eight values and their bins, the limit and zeros among them."""
+    values = np.float32([0, 0, -0.25, 0.25, 1, -2, 1.99, 0.001])
+    histogram = histogram_of(values)
+    assert (histogram.limit, histogram.largest) == (2.0, 2.0)
+    filled = np.flatnonzero(histogram.counts)
+    assert dict(zip(filled.tolist(), histogram.counts[filled].tolist(), strict=True)) == {
+        0: 2, 1: 1, 256: 2, 1024: 1, 2037: 1, 2047: 1,
+    }  # fmt: skip
+
+
+def test_values_that_are_not_finite_are_named_with_their_tensor():
+    graph = helper.make_graph(
+        [helper.make_node("Log", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match=r"y, on calibration image 1: .* not finite"):
+        collect_histograms(model, [np.float32([1, 2]), np.float32([1, -1])], ["y"])
 
 
 def test_histograms_are_of_inputs_and_of_what_the_graph_computes():
