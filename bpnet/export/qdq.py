@@ -12,6 +12,8 @@ from bpnet.errors import ModelError
 from bpnet.export.graph import constants, consumers, producers
 
 LEVELS = 127  # int8 steps on either side of zero
+DEQUANTISED = "/Dequantized"  # what the names of tensors behind a pair end in
+BIAS_STEPS = 2**30  # leaves as much room again for the sum of products
 SMALLEST = float(np.finfo(np.float16).tiny)  # range of a tensor of zeros: something to divide by
 
 helper = onnx.helper
@@ -25,6 +27,7 @@ class QdqWriter:
     ranges: Mapping[str, float]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     dequantised: dict[tuple[str, float], str] = field(default_factory=dict)
+    channel_scales: dict[str, list[tuple[str, NDArray[np.float32]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.weights = constants(self.model)
@@ -58,15 +61,15 @@ class QdqWriter:
         zero_name = self.constant(f"{stem}.zero_point", zero)
         for kind, source, target in (
             ("QuantizeLinear", tensor, f"{stem}/Quantized"),
-            ("DequantizeLinear", f"{stem}/Quantized", f"{stem}/Dequantized"),
+            ("DequantizeLinear", f"{stem}/Quantized", f"{stem}{DEQUANTISED}"),
         ):
             self.nodes.append(
                 helper.make_node(
                     kind, [source, scale_name, zero_name], [target], name=f"{stem}/{kind}"
                 )
             )
-        self.dequantised[(tensor, float(step))] = f"{stem}/Dequantized"
-        return f"{stem}/Dequantized"
+        self.dequantised[(tensor, float(step))] = f"{stem}{DEQUANTISED}"
+        return f"{stem}{DEQUANTISED}"
 
     def finish(self) -> None:
         """Put the new nodes in, every node behind those it reads."""
@@ -77,27 +80,42 @@ class QdqWriter:
         self, name: str, values: NDArray[Any], scales: NDArray[np.float32]
     ) -> str:
         """Add integers ``values`` (O, ...) and the node that scales them, a channel each (O,)."""
-        quantised = self.constant(f"{name}.quantized", values)
-        return self._dequantise_channels(name, quantised, scales, values.dtype)
+        stem, known = self._stem(name, scales)
+        if known:
+            return f"{stem}{DEQUANTISED}"
+        quantised = self.constant(f"{stem}.quantized", values)
+        return self._dequantise_channels(stem, quantised, scales, values.dtype)
 
     def channel_pair(self, name: str, scales: NDArray[np.float32]) -> str:
         """Quantise and dequantise the float constant ``name`` (O, ...), a scale a channel (O,)."""
-        zero = np.zeros(len(scales), np.int8)
-        inputs = [name, f"{name}.scale", f"{name}.zero_point"]
-        target = f"{name}/Quantized"
+        stem, known = self._stem(name, scales)
+        if known:
+            return f"{stem}{DEQUANTISED}"
+        inputs = [name, f"{stem}.scale", f"{stem}.zero_point"]
+        target = f"{stem}/Quantized"
         self.nodes.append(
             helper.make_node(
-                "QuantizeLinear", inputs, [target], name=f"{name}/QuantizeLinear", axis=0
+                "QuantizeLinear", inputs, [target], name=f"{stem}/QuantizeLinear", axis=0
             )
         )
-        return self._dequantise_channels(name, target, scales, zero.dtype)
+        return self._dequantise_channels(stem, target, scales, np.dtype(np.int8))
+
+    def _stem(self, name: str, scales: NDArray[np.float32]) -> tuple[str, bool]:
+        """What the nodes of a constant are called; whether they are there (two nodes share it)."""
+        for stem, other in self.channel_scales.get(name, []):
+            if np.array_equal(other, scales):
+                return stem, True
+        done = self.channel_scales.setdefault(name, [])
+        stem = name if not done else f"{name}.{len(done) + 1}"
+        done.append((stem, scales))
+        return stem, False
 
     def _dequantise_channels(
         self, name: str, source: str, scales: NDArray[np.float32], kind: np.dtype[Any]
     ) -> str:
         scale_name = self.constant(f"{name}.scale", scales)
         zero_name = self.constant(f"{name}.zero_point", np.zeros(len(scales), kind))
-        target = f"{name}/Dequantized"
+        target = f"{name}{DEQUANTISED}"
         self.nodes.append(
             helper.make_node(
                 "DequantizeLinear",
@@ -110,10 +128,19 @@ class QdqWriter:
         return target
 
 
-def weight_scales(weight: NDArray[Any]) -> NDArray[np.float32]:
-    """The step of each output channel (O,) of a kernel (O, I, kh, kw)."""
+def weight_scales(
+    weight: NDArray[Any], bias: NDArray[Any] | None = None, *, activation_scale: np.float32
+) -> NDArray[np.float32]:
+    """The step of each output channel (O,) of a kernel (O, I, kh, kw).
+
+    Where a channel's weights are all but zero, its step is larger than they need: the bias (O,)
+    counts in steps of this one times ``activation_scale``, and has to fit into 32 bits.
+    """
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    return np.asarray(np.maximum(largest, SMALLEST) / LEVELS, dtype=np.float32)
+    steps = np.maximum(largest, SMALLEST) / LEVELS
+    if bias is not None:
+        steps = np.maximum(steps, np.abs(bias) / (float(activation_scale) * BIAS_STEPS))
+    return np.asarray(steps, dtype=np.float32)
 
 
 def _sort_nodes(model: onnx.ModelProto, added: list[onnx.NodeProto]) -> None:
