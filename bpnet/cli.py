@@ -23,6 +23,7 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "inference": "find the people in images",
     "prune": "remove a network's weakest filters",
     "export": "write a model as ONNX: FP32, FP16 or INT8",
+    "sample_calibration_images": "choose images to calibrate INT8 with",
     "show": "draw what the network will see of a dataset",
     "benchmark": "measure how fast models run",
     "quickstart": "run every command on a drawn dataset, in minutes",

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet.data.coco import CocoDataset
 from bpnet.errors import DataError
 from bpnet.inference.preprocess import InputFit, fit_image
 from bpnet.inference.sources import list_images, read_image
@@ -30,6 +31,40 @@ def choose_images(folder: Path, count: int) -> list[Path]:
             "for fewer"
         )
     return [found[index * len(found) // count] for index in range(count)]
+
+
+def choose_labelled(
+    dataset: CocoDataset,
+    count: int,
+    *,
+    min_persons: int,
+    min_keypoints: int,
+    seed: int | None = None,
+) -> tuple[list[str], int]:
+    """Images with enough people who have enough labelled keypoints; always the same ones.
+
+    Args:
+        dataset: Images and their annotations.
+        count: How many to choose; all that fit where there are fewer.
+        min_persons: Least people with so many labelled keypoints; crowd regions do not count.
+        min_keypoints: Least labelled keypoints of such a person.
+        seed: Of a choice at random; None: evenly spaced over the annotation file.
+
+    Returns:
+        The file names, in the order of the file, and how many images fit.
+    """
+    fitting = []
+    for image in dataset.images:
+        labelled = [int((one.visibility > 0).sum()) for one in image.annotations if not one.crowd]
+        if sum(keypoints >= min_keypoints for keypoints in labelled) >= min_persons:
+            fitting.append(image.file_name)
+    count = min(count, len(fitting))
+    if seed is None:
+        chosen = [index * len(fitting) // count for index in range(count)]
+    else:
+        drawn = np.random.default_rng(seed).choice(len(fitting), count, replace=False)
+        chosen = sorted(drawn.tolist())
+    return [fitting[index] for index in chosen], len(fitting)
 
 
 def read_fitted(paths: Iterable[Path], *, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
