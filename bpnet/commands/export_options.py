@@ -1,53 +1,51 @@
-"""The options of ``bpnet export``: TAO's, and ours for layout, INT8 and comparison."""
+"""The options of ``bpnet export``: TAO's, and ours for layout, precision and files."""
 
 import argparse
 from pathlib import Path
 
+from bpnet.commands.export_engine_options import add_engine_options
+from bpnet.commands.export_int8_options import add_int8_options, add_verification_options
 from bpnet.commands.options import (
     add_key,
     add_launcher_options,
     add_log_level,
     add_results,
     add_spec_options,
-    at_least,
 )
 from bpnet.spec.dataloader import STRIDE
 
 UPSAMPLE_RATIO = 4  # of --sdk_compatible_model, as NVIDIA's
-ENGINE_OPTION = "it belongs to TensorRT engines, which trtexec builds from the ONNX file"
-NO_EFFECT = {  # option: why it does nothing in this release
-    "engine_file": "TensorRT engines are built by trtexec from the ONNX file in this release",
-    "cal_data_file": "calibration reads the images of --cal_image_dir",
-    "cal_cache_file": "the INT8 ranges are in the ONNX file itself",
-    "max_workspace_size": ENGINE_OPTION,
-    "max_batch_size": ENGINE_OPTION,
-    "opt_batch_size": ENGINE_OPTION,
-    "strict_type_constraints": ENGINE_OPTION,
-    "force_ptq": "every INT8 export is quantised after training",
-}
+DATA_TYPES = ("fp32", "fp16", "int8", "int8+fp16")
+OPSETS = range(13, 22)
 
 EPILOG = """examples:
   bpnet export -m model.keras -d 288,384,3
   bpnet export -m model.keras -d 288,384,3 -o model.fp16.onnx --data_type fp16
   bpnet export -m model.keras -d 288,384,3 -o model.int8.onnx --data_type int8 \\
-      --cal_image_dir photos --batches 100
-  bpnet export -m model.keras -d 288,384,3 -o model.trt.onnx --data_type int8 \\
-      --int8_form tensorrt --cal_image_dir photos --batches 100
+      --cal_image_dir photos --batches 100 --verify coco_spec.json
+  bpnet export -m model.keras -d 288,384,3 -o model.trt.onnx --data_type int8+fp16 \\
+      --cal_image_dir photos --batches 100 --engine_file model.engine --max_batch_size 8
+  bpnet export -m model.keras -d 288,384,3 --bundle deployment --cal_image_dir photos
+  bpnet export -m other.onnx --inference_spec other.yaml -o other.fp16.onnx --data_type fp16
   bpnet export -m tao_model.hdf5 -d 288,384,3 -e train.yaml --dry_run
   bpnet export -m model.tlt -k KEY -o model.etlt --sdk_compatible_model
 
-The maps of the exported model are compared with the trained network's. If they differ by more than
-1e-4 (fp32) or 1e-2 (fp16) of the largest value anywhere, or by 3e-2 in the mean (int8), the file is
-kept as OUTPUT.rejected and the exit code is 4."""
+Beside every file FILE stands FILE.json: what the network is, where it comes from, how it compares.
+Maps and people of every exported model are compared with the trained network's, and with --verify
+its AP. A file is kept as FILE.rejected, and the exit code is 4, where AP falls by more than
+--max_drop; without --verify, where maps differ by more than 1e-4 (fp32) or 1e-2 (fp16) of the
+largest value anywhere, or by 3e-2 in the mean (int8)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    _add_model_options(parser)
-    _add_int8_options(parser)
-    _add_options_without_effect(parser)
+    _add_files(parser)
+    _add_graph_options(parser)
+    add_int8_options(parser)
+    add_verification_options(parser)
+    add_engine_options(parser)
     add_key(parser)
     add_results(parser)
     add_spec_options(parser)
@@ -55,18 +53,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_launcher_options(parser)
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def _add_files(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-m", "--model", type=Path, required=True, metavar="FILE", help="trained model")
+    add(
+        "-m",
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="trained model (.keras .hdf5 .tlt), or any PAF network in ONNX (.onnx .etlt)",
+    )
     add(
         "-o",
         "--output_file",
         type=Path,
         metavar="FILE",
         help="x.onnx, or x.etlt which is encrypted and needs a key "
-        "(default: the model's name with .onnx, with a key .etlt)",
+        "(default: the model's name with .onnx, with a key .etlt; with --bundle: none)",
     )
-    add("--overwrite", action="store_true", help="replace an output that exists")
+    add(
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="write the model in every precision into DIR, with what DeepStream and Triton need to "
+        "run it; INT8 where there are photos to calibrate with",
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
     add(
         "-e",
         "--experiment_spec",
@@ -74,6 +86,28 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="training spec; needed only for models that do not say their skeleton themselves",
     )
+    add(
+        "--inference_spec",
+        type=Path,
+        metavar="FILE",
+        help="inference spec that says what a foreign ONNX model is, and how its maps are decoded "
+        "when models are compared",
+    )
+    add(
+        "--model_licence",
+        metavar="TEXT",
+        help="licence of the network's weights, for the metadata (default: as the model says)",
+    )
+    add(
+        "--data_licence",
+        metavar="TEXT",
+        help="terms of the data that it was trained on, for the metadata (default: as the model "
+        "says)",
+    )
+
+
+def _add_graph_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "-d",
         "--input_dims",
@@ -87,9 +121,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "-i",
         "--data_format",
         choices=("channels_last", "channels_first"),
-        default="channels_last",
         help="channels_last: NHWC and TAO's tensor names; channels_first: NCHW, plain names and "
-        "no transposes (default: %(default)s)",
+        "no transposes (default: channels_last; a foreign ONNX model keeps its own)",
     )
     order(
         "--layout",
@@ -98,17 +131,18 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--data_type",
-        choices=("fp32", "fp16", "int8"),
+        choices=DATA_TYPES,
         default="fp32",
-        help="precision (default: %(default)s)",
+        help="precision; int8+fp16 is TensorRT's, INT8 convolutions and the rest in FP16 "
+        "(default: %(default)s)",
     )
     add(
         "--opset",
         type=int,
-        default=17,
-        choices=range(13, 19),
+        choices=OPSETS,
         metavar="N",
-        help="version of the operators, 13 to 18 (default: %(default)s)",
+        help=f"version of the operators, {OPSETS[0]} to {OPSETS[-1]} (default: 17; for TensorRT's "
+        "INT8 13, with FP16 19)",
     )
     add(
         "--static_batch_size",
@@ -126,69 +160,16 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "-u",
         "--upsample_ratio",
         type=int,
-        default=None,
         choices=(1, 2, 4, 8),
         help=f"by how much, with --sdk_compatible_model (default: {UPSAMPLE_RATIO})",
     )
+    add(
+        "-t",
+        "--backend",
+        choices=("onnx", "tfonnx", "uff"),
+        help="as TAO has it; the output is ONNX whatever it says",
+    )
     add("-v", "--verbose", action="store_true", help="show more messages")
-
-
-def _add_int8_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("INT8 and comparison").add_argument
-    add("--cal_image_dir", type=Path, metavar="DIR", help="photos to calibrate INT8 with")
-    add(
-        "--batches",
-        type=at_least(1),
-        default=10,
-        metavar="N",
-        help="batches of photos (default: %(default)s)",
-    )
-    add(
-        "--batch_size",
-        type=at_least(1),
-        default=1,
-        metavar="N",
-        help="photos a batch (default: %(default)s)",
-    )
-    add(
-        "--int8_form",
-        choices=("onnxruntime", "tensorrt"),
-        default="onnxruntime",
-        help="which runtime the INT8 file is for: ONNX Runtime on the CPU, or TensorRT; each is "
-        "slow in the other (default: %(default)s)",
-    )
-    add(
-        "--calibration_method",
-        choices=("entropy", "percentile", "max", "mse"),
-        default="percentile",
-        help="how a tensor's range follows from its values (default: %(default)s)",
-    )
-    add(
-        "--verify_images",
-        type=at_least(1),
-        default=8,
-        metavar="N",
-        help="images that the maps are compared on (default: %(default)s)",
-    )
-    add(
-        "--verify_image_dir",
-        type=Path,
-        metavar="DIR",
-        help="where they are (default: --cal_image_dir, else drawn ones)",
-    )
-
-
-def _add_options_without_effect(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("TAO's options without effect in this release").add_argument
-    add("-t", "--backend", choices=("onnx", "tfonnx", "uff"), help="the output is ONNX")
-    for name, why in NO_EFFECT.items():
-        if name == "strict_type_constraints":
-            add("-s", f"--{name}", action="store_true", default=None, help=why)
-        elif name == "force_ptq":
-            add(f"--{name}", action="store_true", default=None, help=why)
-        else:
-            kind = int if name.startswith(("max_", "opt_")) else Path
-            add(f"--{name}", type=kind, metavar="N" if kind is int else "FILE", help=why)
 
 
 def _dims(text: str) -> tuple[int, int]:

@@ -127,7 +127,7 @@ def accumulate(images: Sequence[Matches]) -> PrecisionRecall:
     misses = np.concatenate([one.wrong for one in images], axis=1)[:, order]
     tp = np.cumsum(hits, axis=1, dtype=np.float64)
     fp = np.cumsum(misses, axis=1, dtype=np.float64)
-    return _interpolate(tp, fp, people)
+    return interpolate(tp, fp, people)
 
 
 def precision_recall(
@@ -137,7 +137,7 @@ def precision_recall(
     return accumulate([match_image(image, sigmas, area=area) for image in images])
 
 
-def _interpolate(tp: Floats, fp: Floats, people: int) -> PrecisionRecall:
+def interpolate(tp: Floats, fp: Floats, people: int) -> PrecisionRecall:
     """Precision at the 101 recalls from running counts (T, D): the highest at or right of each."""
     recall = tp / people
     precision = tp / (tp + fp + np.spacing(1))

@@ -1,8 +1,7 @@
-"""An exported graph in the precision that was asked for, and how it compares with the network."""
+"""An exported graph in the precision that was asked for, and what INT8 is calibrated with."""
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +9,16 @@ import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bpnet.errors import DataError
 from bpnet.export.calibration import collect_histograms, make_ranges
-from bpnet.export.graph import set_contract
-from bpnet.export.images import read_fitted
+from bpnet.export.float_convolutions import describe_float_convolutions
+from bpnet.export.graph import lift, set_contract, version_of
 from bpnet.export.precision import to_float16
 from bpnet.export.quantize import quantise, ranged_tensors
-from bpnet.export.verify import Comparison, compare_maps
-from bpnet.inference.backend import Backend
-from bpnet.inference.onnx_backend import OnnxBackend
-from bpnet.inference.preprocess import to_tensor
+from bpnet.export.tensorfile import read_tensorfile, tensorfile_shape
+from bpnet.inference.preprocess import InputFit, fit_image, to_tensor
+from bpnet.inference.sources import read_image
 from bpnet.pose.contract import ModelContract
-from bpnet.pose.maps import PoseMaps
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How INT8 ranges are found.
-
-    Attributes:
-        images: Photos like those that the network will see.
-        method: entropy, percentile, max or mse; see ``calibration.METHODS``.
-    """
-
-    images: Sequence[Path]
-    method: str = "percentile"
-
-
-def calibrate(
-    graph: onnx.ModelProto, contract: ModelContract, calibration: Calibration
-) -> dict[str, float]:
-    """The table of ranges of a float32 graph, by tensor name; any form of INT8 comes from it.
-
-    Raises:
-        DataError: An image cannot be read.
-        ModelError: The contract fixes no input size.
-    """
-    paths = tqdm(calibration.images, desc="calibrating", unit="image", disable=None)
-    height, width = fixed_size(contract)
-    fitted = read_fitted(paths, height=height, width=width)
-    inputs = (to_tensor(image[None], contract)[0] for image in fitted)
-    histograms = collect_histograms(graph, inputs, ranged_tensors(graph))
-    return make_ranges(histograms, calibration.method)
 
 
 def to_precision(
@@ -58,55 +26,108 @@ def to_precision(
     contract: ModelContract,
     data_type: str,
     *,
-    calibration: Calibration | None = None,
+    ranges: Mapping[str, float] | None = None,
     form: str = "onnxruntime",
+    float_nodes: Collection[str] | None = None,
+    opset: int | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """The float32 ``graph`` as fp32, fp16 or int8, with a contract that says so.
+    """The float32 ``graph`` in another precision, with a contract in its metadata that says so.
 
     Args:
-        graph: As ``onnx.to_onnx`` makes it; it is not changed.
+        graph: As ``onnx.to_onnx`` makes it, or ``foreign.read_graph``; it is not changed.
         contract: Its contract.
-        data_type: fp32, fp16 or int8.
-        calibration: Needed for int8.
+        data_type: fp32, fp16, int8 or int8+fp16 (TensorRT's form only).
+        ranges: Needed for int8: the largest absolute value of each activation, by tensor name.
         form: Of int8, see ``quantize``.
+        float_nodes: Convolutions that int8 leaves float; None: those that write the maps.
+        opset: Version of the operators; None: the graph's own, or the least that will do.
+        notes: What else the contract shall say.
+
+    Raises:
+        ModelError: A tensor has no range, or the operators cannot be had in that version.
     """
-    if data_type == "fp32":
-        return graph
-    extra = dict(contract.extra)
-    if data_type == "fp16":
-        result = to_float16(graph)
-    elif calibration is None:
-        raise ValueError("int8 needs a calibration")
-    else:
-        result = quantise(graph, calibrate(graph, contract, calibration), form=form)
-        extra |= {
-            "int8_form": form,
-            "calibration": f"{calibration.method} of {len(calibration.images)} images",
-        }
+    extra = {**contract.extra, **(notes or {})}
+    result = graph
+    if data_type.startswith("int8"):
+        if ranges is None:
+            raise ValueError(f"{data_type} needs ranges")
+        form = "tensorrt" if data_type == "int8+fp16" else form
+        result = quantise(graph, ranges, form=form, float_nodes=float_nodes)
+        extra["int8_form"] = form
+        extra["float_convolutions"] = describe_float_convolutions(result)
+    if data_type.endswith("fp16"):
+        result = to_float16(result)
+    if opset is not None:
+        result = lift(result, opset)
+    if result is graph:
+        result = onnx.ModelProto()
+        result.CopyFrom(graph)
+    extra["opset"] = str(version_of(result))
     set_contract(result, dataclasses.replace(contract, precision=data_type, extra=extra))
     return result
 
 
-def compare(
-    trained: Sequence[PoseMaps],
+def find_ranges(
     graph: onnx.ModelProto,
-    images: Sequence[NDArray[np.uint8]],
+    inputs: Iterable[NDArray[np.float32]],
+    method: str,
     *,
-    name: Path,
-    precision: str,
-) -> Comparison:
-    """The maps ``trained`` of ``images`` (H, W, 3) uint8 RGB beside those that ``graph`` draws.
+    total: int | None = None,
+) -> dict[str, float]:
+    """The table of ranges of a float32 graph, by tensor name; any form of INT8 comes from it.
 
-    The graph is read as ``bpnet inference`` would read it, so its metadata is tried too; ``name``
-    stands for it in errors.
+    Args:
+        graph: The network.
+        inputs: Its inputs, normalised, in its layout, without the batch axis. Read once.
+        method: entropy, percentile, max or mse; see ``calibration.METHODS``.
+        total: How many there are, for the progress bar.
+
+    Raises:
+        DataError: An image cannot be read.
     """
-    exported = OnnxBackend(name, data=graph.SerializeToString())
-    return compare_maps(trained, draw_maps(exported, images), precision=precision)
+    shown = tqdm(inputs, total=total, desc="calibrating", unit="image", disable=None)
+    return make_ranges(collect_histograms(graph, shown, ranged_tensors(graph)), method)
 
 
-def draw_maps(backend: Backend, images: Sequence[NDArray[np.uint8]]) -> list[PoseMaps]:
-    """The maps of each of ``images`` (H, W, 3) uint8 RGB, one at a time to spare memory."""
-    return [backend.predict(image[None])[0] for image in images]
+def photo_inputs(
+    paths: Sequence[Path], contract: ModelContract, *, pad_value: int = 128
+) -> Iterator[NDArray[np.float32]]:
+    """Photos as inputs of the network, padded as inference does; one is in memory at a time.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    height, width = fixed_size(contract)
+    fit = InputFit(height, width, "pad_image_input", pad_value, multiple=1)
+    for path in paths:
+        image = fit_image(read_image(path), fit).image
+        yield to_tensor(image[None], contract)[0]
+
+
+def tensorfile_inputs(path: Path, contract: ModelContract) -> Iterator[NDArray[np.float32]]:
+    """The inputs in a tensorfile, in the network's layout.
+
+    Raises:
+        DataError: It is no tensorfile, or holds images of another size.
+        MissingLibraryError: h5py is not installed.
+    """
+    _, *size = tensorfile_shape(path)
+    expected = fixed_size(contract)
+    if tuple(size) != expected:
+        raise DataError(
+            f"{path} holds images of {size[0]}x{size[1]} (height x width), but the export is "
+            f"{expected[0]}x{expected[1]}; delete it to have it written anew, or change -d"
+        )
+    return (_in_layout(image, contract) for image in read_tensorfile(path))
+
+
+def channels_last(
+    inputs: Iterable[NDArray[np.float32]], contract: ModelContract
+) -> Iterator[NDArray[np.float32]]:
+    """Inputs of the network as (H, W, 3), which tensorfiles hold."""
+    nchw = contract.layout == "nchw"
+    return (image.transpose(1, 2, 0) if nchw else image for image in inputs)
 
 
 def fixed_size(contract: ModelContract) -> tuple[int, int]:
@@ -114,3 +135,9 @@ def fixed_size(contract: ModelContract) -> tuple[int, int]:
     if contract.height is None or contract.width is None:
         raise ValueError("an exported model has a fixed input size, this contract has none")
     return contract.height, contract.width
+
+
+def _in_layout(image: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float32]:
+    """An image (H, W, 3) as the network has it."""
+    ordered = image.transpose(2, 0, 1) if contract.layout == "nchw" else image
+    return np.ascontiguousarray(ordered)

@@ -1,0 +1,133 @@
+"""What ``bpnet export`` makes for devices: engines, trtexec lines, the bundle."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpnet.commands.export_plan import Plan
+from bpnet.commands.export_results import Exported
+from bpnet.commands.export_source import Source
+
+if TYPE_CHECKING:
+    from bpnet.export.engine_settings import EngineSettings
+
+
+def engine_settings(args: argparse.Namespace, plan: Plan) -> "EngineSettings":
+    """How the options want engines built.
+
+    Raises:
+        SpecError: No TensorRT takes them so.
+    """
+    from bpnet.export.engine_settings import EngineSettings
+
+    fixed = args.static_batch_size if args.static_batch_size > 0 else None
+    return EngineSettings(
+        data_type=args.data_type,
+        min_batch=fixed or args.min_batch_size,
+        opt_batch=fixed or args.opt_batch_size,
+        max_batch=fixed or args.max_batch_size,
+        workspace=args.max_workspace_size,
+        timing_cache=args.timing_cache,
+        dla_core=args.dla_core,
+        hardware_compatible=args.hardware_compatible,
+        version_compatible=args.version_compatible,
+        builder_level=args.builder_level,
+        strict_types=args.strict_type_constraints,
+        calibration_cache=plan.calibration_cache if _by_cache(args) else None,
+    )
+
+
+def build_engine(
+    args: argparse.Namespace, plan: Plan, source: Source, exported: Sequence[Exported]
+) -> str | None:
+    """Build --engine_file; the sentence that says why this machine cannot, else None.
+
+    Raises:
+        ModelError: TensorRT is there and refuses the network.
+    """
+    from bpnet.errors import MissingLibraryError
+    from bpnet.export import tensorrt
+    from bpnet.export.graph import get_contract
+
+    if _by_cache(args):
+        model, contract = source.graph, source.contract
+    else:
+        chosen = _for_engine(args, exported)
+        said = get_contract(chosen.model, chosen.artefact.path)
+        assert said is not None
+        model, contract = chosen.model, said
+    try:
+        tensorrt.build_engine(model, contract, engine_settings(args, plan), args.engine_file)
+    except MissingLibraryError as error:
+        return str(error)
+    print(f"wrote {args.engine_file}")
+    return None
+
+
+def write_bundle(
+    args: argparse.Namespace, plan: Plan, source: Source, exported: Sequence[Exported]
+) -> None:
+    """What DeepStream and Triton need, around the files in --bundle."""
+    from bpnet.export.bundle import BundleSettings
+    from bpnet.export.bundle import write_bundle as write
+    from bpnet.export.graph import get_contract
+    from bpnet.inference.decoding import decoder_settings
+
+    files = {
+        one.artefact.label: one.artefact.path
+        for one in exported
+        if one.artefact.path.is_relative_to(args.bundle)
+    }
+    if plan.calibration_cache is not None:
+        files["calibration cache"] = plan.calibration_cache
+    (network,) = [one for one in exported if one.artefact.path == files["fp32"]]
+    contract = get_contract(network.model, files["fp32"])
+    assert contract is not None
+    settings = BundleSettings(
+        engine=engine_settings(args, plan),
+        decoder=None if source.inference is None else decoder_settings(source.inference),
+    )
+    written = write(args.bundle, files, contract, settings=settings)
+    print(f"wrote {args.bundle}: {len(written)} files; {args.bundle / 'README.md'} says how to use")
+
+
+def print_lines(args: argparse.Namespace, plan: Plan, exported: Sequence[Exported]) -> None:
+    """The trtexec lines that build the engine elsewhere."""
+    chosen = _for_engine(args, exported)
+    path = chosen.artefact.path
+    if path.suffix == ".etlt":
+        print(f"trtexec reads no encrypted files: export {path.with_suffix('.onnx')} without a key")
+        return
+    print("on the machine that will run it, by its TensorRT:")
+    for release, line in trtexec_lines(args, plan, chosen, engine=args.engine_file).items():
+        print(f"  {release}: {line}")
+
+
+def trtexec_lines(
+    args: argparse.Namespace, plan: Plan, one: Exported, *, engine: Path | None = None
+) -> dict[str, str]:
+    """The line that builds an engine of a file, by TensorRT's major version."""
+    from bpnet.export import trtexec
+    from bpnet.export.graph import get_contract
+
+    contract = get_contract(one.model, one.artefact.path)
+    assert contract is not None
+    batch = args.static_batch_size if args.static_batch_size > 0 else None
+    settings = engine_settings(args, plan)
+    return trtexec.lines(one.artefact.path, settings, contract, batch=batch, engine=engine)
+
+
+def _by_cache(args: argparse.Namespace) -> bool:
+    """A DLA takes its INT8 ranges from a calibration cache, not from Q/DQ pairs."""
+    return args.dla_core is not None and args.data_type.startswith("int8")
+
+
+def _for_engine(args: argparse.Namespace, exported: Sequence[Exported]) -> Exported:
+    """The file whose types are those of the engine."""
+    fitting = [
+        one
+        for one in exported
+        if one.artefact.data_type == args.data_type and one.artefact.form != "onnxruntime"
+    ]
+    return fitting[-1]
