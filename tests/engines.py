@@ -144,12 +144,16 @@ class Runtime:
     def __init__(self, logger, cuda: Cuda) -> None:
         assert logger.ready
         self._logger, self._cuda = logger, cuda
+        self.engine_host_code_allowed = False
 
     def deserialize_cuda_engine(self, data):
         try:
             said = json.loads(data)
         except ValueError:
             self._logger.log(ILogger.ERROR, "magic tag does not match")
+            return None
+        if said.get("version_compatible") and not self.engine_host_code_allowed:
+            self._logger.log(ILogger.ERROR, "engine host code is not allowed")
             return None
         return ICudaEngine(said, self._logger, self._cuda)
 

@@ -1,6 +1,8 @@
 """TensorRT engines on a GPU of our own (``engines.py``), and sentences where there is none."""
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ from spots import CONTRACT, write_model, write_spots
 
 from bpnet.errors import MissingLibraryError, ModelError
 from bpnet.inference.backend import open_backend
-from bpnet.inference.cuda_memory import CudaPython, PyCuda, missing_gpu
+from bpnet.inference.cuda_memory import CudaPython, PyCuda, gpu_name, missing_gpu
 from bpnet.inference.predictor import predictor_of
 from bpnet.inference.tensorrt_backend import TensorRTBackend, read_sidecar
 from bpnet.spec.inference import InferenceSpec
@@ -141,6 +143,30 @@ def test_an_engine_of_another_version_says_what_to_do() -> None:
         )
 
 
+def test_an_engine_of_another_machine_says_what_it_was_built_with() -> None:
+    cuda = Cuda()
+    with pytest.raises(ModelError, match=r"built for \(TensorRT 8\.6\.1, NVIDIA T4 \(sm 7\.5\)\)"):
+        TensorRTBackend(
+            Path("toy.engine"),
+            b"ftrt",
+            CONTRACT,
+            tensorrt=make_tensorrt(cuda),
+            memory=CudaPython(cuda),
+            built={"tensorrt": "8.6.1", "gpu": "NVIDIA T4 (sm 7.5)"},
+        )
+
+
+def test_a_version_compatible_engine_may_run_the_code_it_carries() -> None:
+    cuda = Cuda()
+    data = json.dumps({**json.loads(engine_bytes()), "version_compatible": True}).encode()
+    tools = {"tensorrt": make_tensorrt(cuda), "memory": CudaPython(cuda)}
+    built = {"version_compatible": True}
+    backend = TensorRTBackend(Path("toy.engine"), data, CONTRACT, **tools, built=built)
+    assert len(backend.predict(IMAGES[:1])) == 1
+    with pytest.raises(ModelError, match="engine host code is not allowed"):
+        TensorRTBackend(Path("toy.engine"), data, CONTRACT, **tools)
+
+
 def test_a_runtime_that_does_not_start_says_what_to_do() -> None:
     cuda = Cuda()
     tensorrt = make_tensorrt(cuda)
@@ -193,6 +219,20 @@ def test_the_sidecar_says_what_the_engine_is(tmp_path: Path) -> None:
             read_sidecar(engine)
 
 
+def test_a_sidecar_of_another_engine_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = tmp_path / "m.engine"
+    engine.write_bytes(b"abc")
+    sidecar = tmp_path / "m.engine.json"
+    of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    for digest, told in ((of_abc, False), (of_abc[::-1], True)):
+        sidecar.write_text(json.dumps({"bpnet": CONTRACT.to_dict(), "sha256": digest}))
+        with contextlib.suppress(MissingLibraryError, ModelError):
+            open_backend(engine)
+        assert ("m.engine.json is of another engine" in caplog.text) == told
+
+
 @pytest.mark.skipif(missing_gpu() is None, reason="there is a GPU")
 @pytest.mark.parametrize("suffix", [".engine", ".plan", ".trt"])
 def test_without_a_gpu_an_engine_ends_in_a_sentence_and_no_crash(
@@ -214,3 +254,31 @@ def test_without_a_gpu_an_engine_ends_in_a_sentence_and_no_crash(
 
 def test_a_driver_that_is_not_there_is_named() -> None:
     assert missing_gpu("libnowhere.so.1") == "the NVIDIA driver (libnowhere.so.1) is not installed"
+
+
+DRIVER = """#include <string.h>
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGetCount(int *count) { *count = COUNT; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = 7; return 0; }
+int cuDeviceGetName(char *name, int size, int device) {
+    strncpy(name, device == 7 ? "Toy Orin" : "none", size);
+    return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    *value = attribute == 75 ? 8 : attribute == 76 ? 7 : -1;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_gpu_is_named_with_its_compute_capability(count: int, tmp_path: Path) -> None:
+    library = tmp_path / f"libdriver{count}.so"
+    command = ["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-xc", "-", "-o", str(library)]
+    subprocess.run(command, input=DRIVER, text=True, check=True)
+    if count:
+        assert gpu_name(str(library)) == "Toy Orin (sm 8.7)"
+    else:
+        with pytest.raises(MissingLibraryError, match="finds no GPU"):
+            gpu_name(str(library))

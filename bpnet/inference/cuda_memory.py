@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bpnet.errors import MissingLibraryError, ModelError
 
 DRIVER = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+COMPUTE_CAPABILITY = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
 def missing_gpu(driver: str = DRIVER) -> str | None:
@@ -30,6 +31,25 @@ def missing_gpu(driver: str = DRIVER) -> str | None:
     if code != 0 or count.value < 1:
         return "the NVIDIA driver finds no GPU"
     return None
+
+
+def gpu_name(driver: str = DRIVER) -> str:
+    """The first GPU and its compute capability, such as "NVIDIA T4 (sm 7.5)".
+
+    Raises:
+        MissingLibraryError: No NVIDIA GPU can be used.
+    """
+    fault = missing_gpu(driver)
+    if fault is not None:
+        raise MissingLibraryError(f"this machine's GPU has no name, for {fault}")
+    library = ctypes.CDLL(driver)
+    device, sides = ctypes.c_int(0), (ctypes.c_int(0), ctypes.c_int(0))
+    name = ctypes.create_string_buffer(256)
+    library.cuDeviceGet(ctypes.byref(device), 0)
+    library.cuDeviceGetName(name, len(name), device)
+    for side, attribute in zip(sides, COMPUTE_CAPABILITY, strict=True):
+        library.cuDeviceGetAttribute(ctypes.byref(side), attribute, device)
+    return f"{name.value.decode(errors='replace')} (sm {sides[0].value}.{sides[1].value})"
 
 
 class CudaMemory(Protocol):

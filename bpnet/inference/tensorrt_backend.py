@@ -5,12 +5,12 @@ built for. What the network is stands beside it, in ``<engine>.json``:
 ``{"bpnet": {...}}`` with the same contract that ONNX files of ours carry.
 """
 
-import contextlib
-import importlib
 import json
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from bpnet.errors import MissingLibraryError, ModelError
 from bpnet.inference.cuda_memory import Buffer, CudaMemory, Stream, missing_gpu, open_cuda
 from bpnet.inference.description import Describe, describe_model
 from bpnet.inference.preprocess import to_tensor
+from bpnet.inference.tensorrt_library import Messages, import_tensorrt, make_logger
 from bpnet.inference.tensors import Tensor, complete_contract, in_batches, make_maps
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.maps import PoseMaps
+
+logger = logging.getLogger(__name__)
 
 SIDECAR_KEY = "bpnet"
 TYPES: dict[str, type[np.generic]] = {
@@ -32,8 +35,6 @@ TYPES: dict[str, type[np.generic]] = {
     "HALF": np.float16,
     "UINT8": np.uint8,
 }
-# The lean and the dispatch runtime run engines that were built version-compatible.
-MODULES = ("tensorrt", "tensorrt_lean", "tensorrt_dispatch")
 
 
 def open_engine(
@@ -51,7 +52,10 @@ def open_engine(
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    contract = read_sidecar(path) or describe_model(path, describe)
+    said = _read_document(path)
+    if said is not None and said.get("sha256") not in (None, sha256(data).hexdigest()):
+        logger.warning("%s.json is of another engine: its SHA-256 differs", path)
+    contract = describe_model(path, describe) if said is None else _contract_of(said)
     fault = missing_gpu()
     if fault is not None:
         raise MissingLibraryError(
@@ -59,17 +63,32 @@ def open_engine(
             "use the .onnx file that the engine was built from"
         )
     return TensorRTBackend(
-        path, data, contract, tensorrt=_import_tensorrt(path), memory=open_cuda(), stage=stage
+        path,
+        data,
+        contract,
+        tensorrt=import_tensorrt(str(path)),
+        memory=open_cuda(),
+        stage=stage,
+        built=said,
     )
 
 
-def read_sidecar(engine: Path) -> ModelContract | None:
-    """The contract in ``<engine>.json``, such as ``model.engine.json``; None without that file.
+def read_sidecar(path: Path) -> ModelContract | None:
+    """The contract of the engine ``path``, from ``<path>.json``; None without that file.
 
     Raises:
         ModelError: The file cannot be read or says something else.
     """
-    path = engine.with_name(f"{engine.name}.json")
+    said = _read_document(path)
+    return None if said is None else _contract_of(said)
+
+
+def _contract_of(said: Mapping[str, Any]) -> ModelContract:
+    return ModelContract.from_dict(said[SIDECAR_KEY])
+
+
+def _read_document(path: Path) -> dict[str, Any] | None:
+    path = path.with_name(f"{path.name}.json")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -78,7 +97,7 @@ def read_sidecar(engine: Path) -> ModelContract | None:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get(SIDECAR_KEY), dict):
         raise ModelError(f'{path}: expected {{"{SIDECAR_KEY}": {{...}}}}, the engine\'s contract')
-    return ModelContract.from_dict(document[SIDECAR_KEY])
+    return document
 
 
 class TensorRTBackend:
@@ -101,6 +120,7 @@ class TensorRTBackend:
         tensorrt: Any,
         memory: CudaMemory,
         stage: int | None = None,
+        built: Mapping[str, Any] | None = None,
     ) -> None:
         """Make an engine of ``data``, the content of the file ``path``.
 
@@ -111,25 +131,30 @@ class TensorRTBackend:
             tensorrt: the module.
             memory: of the GPU.
             stage: whose maps are read, from 1; None: the last.
+            built: what the sidecar says of the build: ``tensorrt``, ``gpu``,
+                ``version_compatible``.
 
         Raises:
             ModelError: This TensorRT cannot run it, or it is no PAF network.
         """
         self._path, self._memory = path, memory
-        self._said = _Messages()
+        self._said = Messages()
         self.runs_on = f"TensorRT {tensorrt.__version__}"
         with memory.current():
             memory.make_stream()  # fails where the driver is too old, which TensorRT crashes at
-            self._logger = _make_logger(tensorrt, self._said)
+            self._logger = make_logger(tensorrt, self._said)
             if hasattr(tensorrt, "init_libnvinfer_plugins"):  # the lean runtime has none
                 tensorrt.init_libnvinfer_plugins(self._logger, "")
             self._runtime = self._start(tensorrt)
+            if built and built.get("version_compatible") is True:
+                # Such an engine carries a runtime of its own version as code of the host.
+                self._runtime.engine_host_code_allowed = True
             engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise ModelError(
                 f"{path} cannot run here: an engine needs the TensorRT version and the kind of GPU "
-                f"that it was built for, this is {self.runs_on}{self._said.last()}; build it again "
-                "from its .onnx file"
+                f"that it was built for{_origin(built or {})}, this is {self.runs_on}"
+                f"{self._said.last()}; build it again from its .onnx file"
             )
         if not hasattr(engine, "num_io_tensors"):
             raise ModelError(f"{path} needs TensorRT 8.5 or newer, this is {self.runs_on}")
@@ -225,40 +250,11 @@ class _Lane:
     buffers: dict[str, Buffer]
 
 
-class _Messages:
-    """What TensorRT said last."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def last(self) -> str:
-        """The message as the end of a sentence, for one failure."""
-        text, self.text = self.text, ""
-        return f" (TensorRT says: {text})" if text else ""
-
-
-def _make_logger(tensorrt: Any, said: _Messages) -> Any:
-    """A logger of TensorRT's that keeps its errors for ours."""
-
-    class Logger(tensorrt.ILogger):  # type: ignore[misc]  # a class of a library without types
-        def __init__(self) -> None:
-            tensorrt.ILogger.__init__(self)
-
-        def log(self, severity: Any, text: str) -> None:
-            if severity in (tensorrt.ILogger.INTERNAL_ERROR, tensorrt.ILogger.ERROR):
-                said.text = text.strip()
-
-    return Logger()
-
-
-def _import_tensorrt(path: Path) -> Any:
-    for name in MODULES:
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name)
-    raise MissingLibraryError(
-        f"{path} needs TensorRT: pip install 'bpnet[tensorrt]', in the version that built the "
-        "engine (a Jetson has it in JetPack: apt install python3-libnvinfer)"
-    )
+def _origin(built: Mapping[str, Any]) -> str:
+    """What the sidecar says an engine was built with, within a sentence."""
+    version, gpu = built.get("tensorrt"), built.get("gpu")
+    parts = [f"TensorRT {version}"] * bool(version) + [str(gpu)] * bool(gpu)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _list_tensors(engine: Any, tensorrt: Any, path: Path) -> tuple[list[Tensor], list[Tensor]]:
