@@ -20,11 +20,17 @@ FLAGS = {
     "11.4.0": ["TF32", "GPU_FALLBACK"],
 }
 HEADERS = {"8.2.1": "TRT-8201", "8.6.1": "TRT-8601", "10.3.0": "TRT-100300"}
+OBJECTS = {"flags", "int8_calibrator", "progress_monitor", "timing_cache"}  # no JSON
 LayerType = enum.Enum("LayerType", ["CONVOLUTION", "DECONVOLUTION", "POOLING"])
 KINDS = {"Conv": LayerType.CONVOLUTION, "MaxPool": LayerType.POOLING}
 
 
 class IInt8EntropyCalibrator2:
+    def __init__(self) -> None:
+        self.ready = True
+
+
+class IProgressMonitor:
     def __init__(self) -> None:
         self.ready = True
 
@@ -60,6 +66,7 @@ class IBuilderConfig:
         "max_workspace_size",
         "pools",
         "profiles",
+        "progress_monitor",
         "timing_cache",
     )
 
@@ -162,10 +169,17 @@ class Builder:
 
     def build_serialized_network(self, network, config):
         fault = self._fault(network, config)
+        monitor = getattr(config, "progress_monitor", None)
+        if monitor is not None:
+            assert monitor.ready
+            monitor.phase_start("Building engine", None, 2)
+            steps = [monitor.step_complete("Building engine", step) for step in range(2)]
+            monitor.phase_finish("Building engine")
+            fault = fault if all(steps) else "Build canceled by user"
         if fault:
             self._logger.log(ILogger.ERROR, fault)
             return None
-        names = sorted(set(IBuilderConfig.__slots__) - {"flags", "timing_cache", "int8_calibrator"})
+        names = sorted(set(IBuilderConfig.__slots__) - OBJECTS)
         said = {name: getattr(config, name, None) for name in names}
         said["flags"] = sorted(config.flags)
         said["strong"] = self._strong(network)
@@ -220,6 +234,8 @@ def make_builder(version: str, *, dla_cores: int = 0) -> SimpleNamespace:
         init_libnvinfer_plugins=lambda logger, namespace: True,
     )
     trt.Builder = lambda logger: Builder(logger, trt, dla_cores=dla_cores)
+    if version in ("10.3.0", "11.4.0"):
+        trt.IProgressMonitor = IProgressMonitor
     if version != "11.4.0":
         trt.IInt8EntropyCalibrator2 = IInt8EntropyCalibrator2
     return trt

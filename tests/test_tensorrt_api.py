@@ -6,6 +6,7 @@ bindings of TensorRT 8.6, 10 and 11. They import without a GPU over stubs of the
 
 import ast
 import importlib
+import io
 from pathlib import Path
 
 import engine_builders
@@ -13,9 +14,11 @@ import pytest
 from engines import Cuda, ICudaEngine, IExecutionContext, ILogger, Runtime
 from spots import CONTRACT
 from test_tensorrt_build import make_graph
+from tqdm import tqdm
 
 import bpnet
 from bpnet.errors import ModelError
+from bpnet.export.engine_progress import make_monitor
 from bpnet.export.engine_types import make_calibrator
 from bpnet.export.tensorrt import EngineSettings, build_with
 from bpnet.inference.tensorrt_library import Messages, make_logger
@@ -53,7 +56,9 @@ ONLY_IN = {  # first and last major version, of 8.6 to 11
     ("BuilderFlag", "STRICT_TYPES"): (8, 8),
     ("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"): (10, 11),
     ("", "IInt8EntropyCalibrator2"): (8, 10),
+    ("", "IProgressMonitor"): (10, 11),
     ("IBuilderConfig", "int8_calibrator"): (8, 10),
+    ("IBuilderConfig", "progress_monitor"): (10, 11),
     ("IBuilderConfig", "set_calibration_profile"): (8, 10),
     ("IBuilderConfig", "max_workspace_size"): (8, 8),
     ("ILayer", "precision"): (8, 10),
@@ -100,9 +105,13 @@ def tensorrt():
 def test_tensorrt_has_every_name_that_is_asked_for(tensorrt) -> None:
     major = int(tensorrt.__version__.split(".")[0])
     for owner, name in sorted(asked()):
-        first, last = ONLY_IN.get((owner, name), (8, 11))
         there = hasattr(getattr(tensorrt, owner) if owner else tensorrt, name)
-        assert there == (first <= major <= last), f"{owner}.{name} in {tensorrt.__version__}"
+        assert there == allowed((owner, name), major), f"{owner}.{name} in {tensorrt.__version__}"
+
+
+def allowed(name: tuple[str, str], major: int) -> bool:
+    first, last = ONLY_IN.get(name, (8, 11))
+    return first <= major <= last
 
 
 PLAYED = (
@@ -122,7 +131,7 @@ def test_tensorrt_has_every_method_that_is_played(tensorrt, played: type) -> Non
         name
         for name in vars(played)
         if not name.startswith("_") and name not in OWN
-        if major <= ONLY_IN.get((played.__name__, name), (8, 11))[1]
+        if allowed((played.__name__, name), major)
     ]
     assert [name for name in names if not hasattr(real, name)] == []
 
@@ -172,6 +181,17 @@ def test_a_calibrator_of_ours_is_one_of_tensorrts(tensorrt) -> None:
         assert calibrator.get_batch(["x"]) is None
         names = {"get_batch_size", "get_batch", "read_calibration_cache"}
         assert names < set(dir(tensorrt.IInt8EntropyCalibrator2))
+
+
+def test_a_monitor_of_ours_is_one_of_tensorrts(tensorrt) -> None:
+    if hasattr(tensorrt, "IProgressMonitor"):
+        names = {"phase_start", "step_complete", "phase_finish"}
+        assert names < set(dir(tensorrt.IProgressMonitor))
+        with tqdm(file=io.StringIO()) as bar:
+            monitor = make_monitor(tensorrt, bar)
+            monitor.phase_start("Building engine", None, 6)
+            assert monitor.step_complete("Building engine", 0) is True
+            assert (bar.n, bar.total) == (1, 6)
 
 
 def test_a_builder_without_a_gpu_ends_in_a_sentence(tensorrt, tmp_path: Path) -> None:

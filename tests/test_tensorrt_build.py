@@ -10,6 +10,7 @@ import pytest
 from engine_builders import make_builder
 from onnx import TensorProto, helper
 from spots import CONTRACT
+from tqdm import tqdm
 
 from bpnet.errors import DataError, MissingLibraryError, ModelError, SpecError
 from bpnet.export.engine_types import carried_type
@@ -240,6 +241,25 @@ def test_what_the_parser_and_the_builder_say_is_passed_on(tmp_path: Path) -> Non
     trt.Builder = refuse
     with pytest.raises(ModelError, match=r"TensorRT 10\.3\.0 cannot start.*error: 35"):
         build_with(trt, graph, CONTRACT, EngineSettings(), tmp_path / "toy.engine", gpu=GPU)
+
+
+class Interrupted(tqdm):
+    """A bar during whose second step the user presses Ctrl-C."""
+
+    def update(self, n: float = 1) -> None:
+        if self.n:
+            raise KeyboardInterrupt
+        self.n += n
+
+
+def test_ctrl_c_ends_the_build_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpnet.export.tensorrt.tqdm", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build("10.3.0", tmp_path)
+    assert not list(tmp_path.iterdir())
+    build("8.6.1", tmp_path)  # it has no monitor
 
 
 @pytest.mark.parametrize(

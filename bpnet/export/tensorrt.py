@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from tqdm import tqdm
 
 from bpnet.errors import DataError, MissingLibraryError, ModelError
+from bpnet.export.engine_progress import make_monitor
 from bpnet.export.engine_settings import EngineSettings as EngineSettings
 from bpnet.export.engine_types import cache_for, make_calibrator, settle_types
 from bpnet.export.sidecar import sidecar_path, write_sidecar
@@ -130,7 +132,14 @@ class EngineBuild:
         Raises:
             ModelError: The builder failed.
         """
-        plan = self._builder.build_serialized_network(self._network, self._config)
+        with tqdm(desc="building the engine", unit="step", disable=None) as bar:
+            monitor = None
+            if hasattr(self._trt, "IProgressMonitor"):  # from 10
+                monitor = make_monitor(self._trt, bar)
+                self._config.progress_monitor = monitor
+            plan = self._builder.build_serialized_network(self._network, self._config)
+        if monitor is not None and monitor.stopped is not None:
+            raise monitor.stopped
         if plan is None:
             raise self._fault("cannot build the network")
         return bytes(memoryview(plan))
