@@ -5,6 +5,7 @@ Keys as NVIDIA's documentation of Gst-nvinfer and the open source of it have the
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -31,27 +32,43 @@ def missing_support(contract: ModelContract) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where the engine runs.
+
+    Attributes:
+        batch: Most images a run.
+        dla_core: Jetson's deep learning accelerator, from 0; None: the GPU.
+    """
+
+    batch: int
+    dla_core: int | None = None
+
+    def engine_name(self, onnx: PurePosixPath, precision: str) -> PurePosixPath:
+        """What Gst-nvinfer calls the engine that it builds of ``onnx``."""
+        device = "gpu0" if self.dla_core is None else f"dla{self.dla_core}"
+        return onnx.with_name(f"{onnx.name}_b{self.batch}_{device}_{precision}.engine")
+
+
 def configurations(
-    artefacts: Mapping[str, PurePosixPath], contract: ModelContract, *, batch: int
+    artefacts: Mapping[str, PurePosixPath], contract: ModelContract, target: Target
 ) -> dict[str, Sections]:
     """Configurations by name; for each precision one with the parser and one for bare tensors.
 
     Args:
         artefacts: Files by label, see ``bundle.write_bundle``; paths relative to the bundle.
         contract: Of the network.
-        batch: Most images a run.
+        target: Where it runs.
     """
     found = {}
-    for name, network in _networks(artefacts, batch).items():
-        common = {"gpu-id": "0", **network, **_input(contract, batch), **_outputs(contract)}
+    device = {"gpu-id": "0", "batch-size": str(target.batch)}
+    if target.dla_core is not None:
+        device |= {"enable-dla": "1", "use-dla-core": str(target.dla_core)}
+    for name, network in _networks(artefacts, target).items():
+        common = {**device, **network, **_input(contract), **_outputs(contract)}
         found[f"config_{name}"] = _sections(common, _parser_properties())
         found[f"config_{name}_tensors"] = _sections(common, _tensor_properties())
     return found
-
-
-def engine_name(onnx: PurePosixPath, precision: str, batch: int) -> PurePosixPath:
-    """What Gst-nvinfer calls the engine that it builds of ``onnx``."""
-    return onnx.with_name(f"{onnx.name}_b{batch}_gpu0_{precision}.engine")
 
 
 def qdq_source(artefacts: Mapping[str, PurePosixPath]) -> PurePosixPath | None:
@@ -75,27 +92,27 @@ def to_yaml(sections: Sections, comment: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _networks(artefacts: Mapping[str, PurePosixPath], batch: int) -> dict[str, dict[str, str]]:
+def _networks(artefacts: Mapping[str, PurePosixPath], target: Target) -> dict[str, dict[str, str]]:
     """The keys that say which file runs, and how, by the name of the configuration."""
     onnx = artefacts["fp32"]
-    networks = {precision: _network(onnx, precision, batch) for precision in ("fp32", "fp16")}
+    networks = {precision: _network(onnx, precision, target) for precision in ("fp32", "fp16")}
     cache = artefacts.get("calibration cache")
     if cache is not None:
         networks["int8"] = {
-            **_network(onnx, "int8", batch),
+            **_network(onnx, "int8", target),
             "int8-calib-file": _from_folder(cache),
         }
     pairs = qdq_source(artefacts)
     if pairs is not None:
         # The types are in the file; with network-mode 0, nvinfer sets no flag of its own.
-        networks["int8_qdq"] = {**_network(pairs, "fp32", batch), "strongly-typed": "1"}
+        networks["int8_qdq"] = {**_network(pairs, "fp32", target), "strongly-typed": "1"}
     return networks
 
 
-def _network(onnx: PurePosixPath, precision: str, batch: int) -> dict[str, str]:
+def _network(onnx: PurePosixPath, precision: str, target: Target) -> dict[str, str]:
     return {
         "onnx-file": _from_folder(onnx),
-        "model-engine-file": _from_folder(engine_name(onnx, precision, batch)),
+        "model-engine-file": _from_folder(target.engine_name(onnx, precision)),
         "network-mode": MODES[precision],
     }
 
@@ -104,14 +121,13 @@ def _from_folder(path: PurePosixPath) -> str:
     return str(PurePosixPath("..") / path)
 
 
-def _input(contract: ModelContract, batch: int) -> dict[str, str]:
+def _input(contract: ModelContract) -> dict[str, str]:
     """How frames become the network's input: y = factor * (x - offset)."""
     offsets = [
         scale * offset
         for scale, offset in zip(contract.image_scale, contract.image_offset, strict=True)
     ]
     return {
-        "batch-size": str(batch),
         "infer-dims": f"3;{contract.height};{contract.width}",
         "network-input-order": "1" if contract.layout == "nhwc" else "0",
         "model-color-format": "0" if contract.channel_order == "rgb" else "1",

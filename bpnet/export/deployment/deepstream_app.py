@@ -255,10 +255,16 @@ def wait_for_end(gst: Any, pipeline: Any, probe: Probe) -> "str | None":
 def main() -> int:
     """Run the command line; returns the exit code."""
     arguments = parse_arguments()
-    if arguments.json in (None, "-"):
-        return run(arguments, sys.stdout if arguments.json else None)
-    with Path(arguments.json).open("w", encoding="utf-8") as lines:
-        return run(arguments, lines)
+    try:
+        if arguments.json in (None, "-"):
+            return run(arguments, sys.stdout if arguments.json else None)
+        with Path(arguments.json).open("w", encoding="utf-8") as lines:
+            return run(arguments, lines)
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}: this needs DeepStream's Python bindings, gi and pyds\n")
+    except (OSError, RuntimeError) as error:  # of GStreamer: an element is missing
+        sys.stderr.write(f"error: {error}\n")
+    return 1
 
 
 if __name__ == "__main__":

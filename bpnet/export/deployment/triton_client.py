@@ -133,8 +133,15 @@ def main() -> int:
     parser.add_argument("--url", default="localhost:8000", help="of the server's HTTP port")
     parser.add_argument("--model", default="bpnet", help="name in the model repository")
     arguments = parser.parse_args()
-    network = bpnet_people.Network()
-    infer = connect(arguments.url, arguments.model, network)
+    try:
+        network = bpnet_people.Network()
+        infer = connect(arguments.url, arguments.model, network)
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}: pip install 'tritonclient[http]'\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     failed = 0
     for name in arguments.images:
         image = cv2.imread(name)
