@@ -73,6 +73,17 @@ def test_people_elsewhere_are_others():
     assert agreement(people(), people()).share == 1.0
 
 
+def test_agreement_by_score_follows_the_certain_people():
+    first = people([(10, 10), (10, 60)], [(80, 10), (80, 60)])
+    weights = np.float32([0.9, 0.1])
+    found = agreement(
+        dataclasses.replace(first, person_score=weights),
+        dataclasses.replace(people([(10, 10), (10, 60)]), person_score=weights[:1]),
+    )
+    assert found.share == 0.5
+    assert found.score_share == pytest.approx(1.8 / 1.9)
+
+
 def test_the_interval_of_equal_networks_is_nothing():
     images = [image_with("rw"), image_with("w"), image_with("r", people=2)]
     found = compare_ap(images, images)

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from typing import Any
 
 from bpnet.commands.export_engine_options import WORKSPACE
 from bpnet.commands.export_int8_options import TENSORRT_VERSION
@@ -11,7 +12,7 @@ from bpnet.errors import SpecError
 logger = logging.getLogger(__name__)
 
 # Options whose default does nothing, and their defaults.
-ENGINE_OPTIONS = {
+ENGINE_OPTIONS: dict[str, Any] = {
     "max_workspace_size": WORKSPACE,
     "min_batch_size": 1,
     "opt_batch_size": 1,
@@ -23,7 +24,7 @@ ENGINE_OPTIONS = {
     "hardware_compatible": False,
     "version_compatible": False,
 }
-INT8_OPTIONS = {
+INT8_OPTIONS: dict[str, Any] = {
     "cal_data_file": None,
     "cal_cache_file": None,
     "int8_form": None,
@@ -76,7 +77,7 @@ def _check_batches(args: argparse.Namespace) -> None:
 
 def _warn(args: argparse.Namespace, plan: Plan) -> None:
     """One warning for every option that does nothing here."""
-    groups: list[tuple[dict[str, object], bool, str]] = [
+    groups: list[tuple[dict[str, Any], bool, str]] = [
         (ENGINE_OPTIONS, bool(args.engine_file or args.bundle), "--engine_file or --bundle"),
         (INT8_OPTIONS, plan.int8, "an INT8 --data_type"),
         ({"verify_limit": None, "max_drop": None}, args.verify is not None, "--verify"),

@@ -99,9 +99,9 @@ def print_lines(args: argparse.Namespace, plan: Plan, exported: Sequence[Exporte
     if path.suffix == ".etlt":
         print(f"trtexec reads no encrypted files: export {path.with_suffix('.onnx')} without a key")
         return
-    print("on the machine that will run it, by its TensorRT:")
+    print("on the machine that will run it:")
     for release, line in trtexec_lines(args, plan, chosen, engine=args.engine_file).items():
-        print(f"  {release}: {line}")
+        print(f"  TensorRT {release}: {line}")
 
 
 def trtexec_lines(

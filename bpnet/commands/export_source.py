@@ -201,7 +201,8 @@ def _provenance(
         said[name] = getattr(args, name) or contract.extra.get(name, "")
     text = _training_spec(found, spec, contract)
     if text is not None:
-        said["training_spec"] = text
+        said["training_spec"] = TRAINED_AS if spec is None else args.experiment_spec.name
+        said["training_spec_text"] = text
         said["training_spec_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     return said
 

@@ -20,6 +20,8 @@ class Agreement:
         trained: People that the trained network finds.
         exported: People that the exported model finds.
         matched: People that both find.
+        score_share: The part of all person scores, of both, that is on people whom both find:
+            unlike ``share``, hardly moved by the least certain people.
         changed_keypoints: Keypoints of matched people that only one of the two finds.
         mean_shift: Mean distance of the keypoints that both find, pixels of the photo.
         largest_shift: The largest one.
@@ -28,6 +30,7 @@ class Agreement:
     trained: int = 0
     exported: int = 0
     matched: int = 0
+    score_share: float = 1.0
     changed_keypoints: int = 0
     mean_shift: float = 0.0
     largest_shift: float = 0.0
@@ -50,8 +53,9 @@ class Agreement:
             return f"the same {self.trained} people"
         return (
             f"{self.matched} of {self.trained} people found again, {self.exported - self.matched} "
-            f"others; keypoints moved {self.mean_shift:.2f} pixels on average, at most "
-            f"{self.largest_shift:.1f}; {self.changed_keypoints} appeared or vanished"
+            f"others, {self.score_share:.1%} alike by their scores; keypoints moved "
+            f"{self.mean_shift:.2f} pixels on average, at most {self.largest_shift:.1f}; "
+            f"{self.changed_keypoints} appeared or vanished"
         )
 
 
@@ -63,13 +67,16 @@ class AgreementCount:
         self._trained = self._exported = self._changed = 0
         self._shifts: list[NDArray[np.float64]] = []
         self._matched = 0
+        self._scores = self._alike = 0.0
 
     def add(self, trained: PersonKeypoints, exported: PersonKeypoints) -> None:
         """The people of one image, in its pixels."""
         self._trained += len(trained)
         self._exported += len(exported)
+        self._scores += float(trained.person_score.sum() + exported.person_score.sum())
         for mine, theirs in match_people(trained, exported, self._sigmas):
             self._matched += 1
+            self._alike += float(trained.person_score[mine] + exported.person_score[theirs])
             both = (trained.score[mine] > 0) & (exported.score[theirs] > 0)
             either = (trained.score[mine] > 0) | (exported.score[theirs] > 0)
             self._changed += int(np.count_nonzero(either & ~both))
@@ -83,6 +90,7 @@ class AgreementCount:
             trained=self._trained,
             exported=self._exported,
             matched=self._matched,
+            score_share=self._alike / self._scores if self._scores else 1.0,
             changed_keypoints=self._changed,
             mean_shift=float(shifts.mean()) if len(shifts) else 0.0,
             largest_shift=float(shifts.max(initial=0.0)),

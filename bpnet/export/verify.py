@@ -164,6 +164,7 @@ class Comparison:
         }
         if self.people is not None:
             numbers[f"{stem}_people_agreement"] = self.people.share
+            numbers[f"{stem}_people_agreement_by_score"] = self.people.score_share
         if self.ap is not None:
             numbers |= {
                 "trained_AP": self.ap.before,
