@@ -210,6 +210,9 @@ def batch_norms(model: keras.Model, batch: Any, *, synchronized: bool) -> Iterat
     sees nothing outside of training. With momentum t/(t+1) until that reaches the layer's own, no
     start value is left after one step.
 
+    Several devices share the layers while each records its part of the graph, and take turns
+    wherever they add something up. So all wait until all are here, and again before they leave.
+
     Args:
         model: The network.
         batch: Batches before this one, a tensor.
@@ -218,11 +221,20 @@ def batch_norms(model: keras.Model, batch: Any, *, synchronized: bool) -> Iterat
     layers = [x for x in leaf_layers(model) if isinstance(x, keras.layers.BatchNormalization)]
     own = [(layer.momentum, layer.synchronized) for layer in layers]
     done = keras.ops.cast(batch, "float32")
+    if synchronized:
+        _wait_for_all()
     for layer, (momentum, _) in zip(layers, own, strict=True):
         layer.momentum = keras.ops.minimum(done / (done + 1.0), momentum)
         layer.synchronized = synchronized
     try:
         yield
+        if synchronized:
+            _wait_for_all()
     finally:
         for layer, (momentum, before) in zip(layers, own, strict=True):
             layer.momentum, layer.synchronized = momentum, before
+
+
+def _wait_for_all() -> None:
+    """Let every device record its part of the graph up to here, for inside of ``strategy.run``."""
+    tf.distribute.get_replica_context().merge_call(lambda strategy: None)
