@@ -30,6 +30,7 @@ EPILOG = """examples:
   bpnet train -e bpnet_train.yaml -r results
   bpnet train -e bpnet_train.yaml -r results --set dataloader.batch_size=4 --set num_epoch=10
   bpnet train -e bpnet_train.yaml -r results --max_minutes 30
+  bpnet train -e bpnet_retrain.yaml -r results --set loss.distillation.teacher=unpruned.keras
   bpnet train -e bpnet_train.yaml --dry_run
 
 writes model.epoch-N.keras with the training's state beside it, bpnet_model_best.keras (by average
