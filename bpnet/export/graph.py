@@ -13,10 +13,12 @@ import bpnet
 from bpnet.encryption import encrypt
 from bpnet.errors import ModelError
 from bpnet.files import replacing
-from bpnet.inference.onnx_backend import FAILURES, METADATA_KEY
+from bpnet.inference.onnx_backend import FAILURES, LEFT_OUT, METADATA_KEY
 from bpnet.pose.contract import ModelContract
 
 PRODUCER = "bpnet"
+OWN_DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
+OPSETS = range(13, 22)  # that bpnet writes: TensorRT 8 reads 13; float16 scales need 19
 
 
 def set_contract(model: onnx.ModelProto, contract: ModelContract) -> None:
@@ -30,6 +32,21 @@ def set_contract(model: onnx.ModelProto, contract: ModelContract) -> None:
             "producer": f"{PRODUCER} {bpnet.__version__}",
         },
     )
+
+
+def get_contract(model: onnx.ModelProto, source: Path) -> ModelContract | None:
+    """The contract in the metadata of ``model``, which the file ``source`` holds; None: none.
+
+    Raises:
+        ModelError: It is damaged.
+    """
+    texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    if not texts:
+        return None
+    try:
+        return ModelContract.from_dict(json.loads(texts[0]))
+    except ValueError as error:
+        raise ModelError(f"{source}: its metadata is not JSON: {error}") from error
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -80,7 +97,10 @@ def open_session(model: onnx.ModelProto, *, threads: int = 0) -> onnxruntime.Inf
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=LEFT_OUT,
         )
     except FAILURES as error:
         raise ModelError(f"ONNX Runtime cannot run the exported graph: {error}") from error
@@ -111,3 +131,72 @@ def rename_tensors(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
     for declared in (*model.graph.initializer, *model.graph.input, *model.graph.output):
         declared.name = names.get(declared.name, declared.name)
     del model.graph.value_info[:]
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give a name to each node that has none, and another to each whose name an earlier one has.
+
+    A node without a name is called after the tensor that it writes, which has to have one.
+    """
+    taken: set[str] = set()
+    for node in model.graph.node:
+        wanted = node.name or f"{node.output[0]}/{node.op_type}"
+        name, count = wanted, 1
+        while name in taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        node.name = name
+        taken.add(name)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Drop the nodes and constants that no output depends on."""
+    graph = model.graph
+    needed = {one.name for one in graph.output}
+    for index in reversed(range(len(graph.node))):  # a node stands behind those it reads
+        node = graph.node[index]
+        if needed.isdisjoint(node.output):
+            del graph.node[index]
+        else:
+            needed.update(node.input)
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in needed:
+            del graph.initializer[index]
+    del graph.value_info[:]
+
+
+def version_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators (opset) in ``model``."""
+    return max(int(one.version) for one in model.opset_import if one.domain in OWN_DOMAINS)
+
+
+def lift(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """``model`` with operators of ``version`` (opset), or itself where it has them.
+
+    Raises:
+        ModelError: It has newer ones, or one that ONNX cannot convert.
+    """
+    found = version_of(model)
+    if found == version:
+        return model
+    if found > version:
+        raise ModelError(
+            f"the graph has operators of opset {found}; it cannot be written with opset {version}"
+        )
+    try:
+        lifted = onnx.version_converter.convert_version(model, version)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the graph cannot be lifted from opset {found} to {version}: {error}; write it with "
+            f"opset {version} where it was made"
+        ) from error
+    lifted.ir_version = max(lifted.ir_version, least_ir_version(version))
+    del lifted.metadata_props[:]
+    lifted.metadata_props.extend(model.metadata_props)
+    lifted.producer_name, lifted.producer_version = model.producer_name, model.producer_version
+    return lifted
+
+
+def least_ir_version(version: int) -> int:
+    """The file format's version that operators of ``version`` need; older readers take no newer."""
+    return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", version)]))

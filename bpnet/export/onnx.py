@@ -1,20 +1,21 @@
 """A trained Keras network as an ONNX graph: last stage only, names that do not change.
 
 The graph takes images that are already normalised, as the contract in its metadata says:
-float32 ``pixels / image_scale - image_offset``.
+float32 ``pixels / image_scale - image_offset``. It is written layer by layer: TensorFlow takes no
+part, and memory holds little more than the weights.
 """
 
 import dataclasses
-import gc
-import re
 
 import keras
 import numpy as np
 import onnx
-import tensorflow as tf
-import tf2onnx
 
-from bpnet.export.graph import constants, rename_tensors, set_contract
+from bpnet.export.folding import fold_into_convolutions
+from bpnet.export.graph import OPSETS, least_ir_version, rename_tensors, set_contract
+from bpnet.export.onnx_layers import write_network
+from bpnet.export.onnx_writer import LayerWriter
+from bpnet.model.graph import without_wrapper
 from bpnet.model.outputs import stages_of
 from bpnet.pose.contract import ModelContract
 
@@ -30,6 +31,9 @@ PLAIN_NAMES = {
     "heatmap": "heatmap_out",
     "upsampled_paf": "paf_upsampled",
 }
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+
+helper = onnx.helper
 
 
 def to_onnx(
@@ -52,28 +56,47 @@ def to_onnx(
         width: Width of the input, pixels.
         batch: Images a run; None: any number, a dimension called "batch".
         layout: "nhwc" with TAO's tensor names, or "nchw" with plain names and no Transpose.
-        opset: Version of the ONNX operators.
+        opset: Version of the ONNX operators, one of ``OPSETS``.
         paf_upsampling: PAFs are upsampled (nearest) this many times; TAO's
             ``--sdk_compatible_model`` has 4.
 
     Returns:
         The graph, and its contract, which is also in its metadata.
+
+    Raises:
+        ModelError: The network has a layer that cannot be written.
     """
-    exported = _convert(model, height=height, width=width, batch=batch, layout=layout, opset=opset)
-    _name_after_layers(exported, [layer.name for layer in model.layers])
+    if opset not in OPSETS:
+        raise ValueError(f"opset is {opset}, not one of {OPSETS[0]} to {OPSETS[-1]}")
     names = TAO_NAMES if layout == "nhwc" else PLAIN_NAMES
-    if paf_upsampling > 1:
-        _upsample_pafs(exported, paf_upsampling, name=names["upsampled_paf"])
     paf_name = names["upsampled_paf" if paf_upsampling > 1 else "paf"]
-    rename_tensors(
-        exported, {"input": names["input"], "paf": paf_name, "heatmap": names["heatmap"]}
-    )
-    _declare_shapes(exported, [names["input"], paf_name, names["heatmap"]], batch)
+    writer = LayerWriter()
+    image = names["input"]
+    writer.shapes[image] = (3, height, width)
+    source = image
+    if layout == "nhwc":
+        shape = writer.shapes[image]
+        source = writer.add("Transpose", [image], layer="input", shape=shape, perm=TO_NCHW)
+    pafs, heatmaps = write_network(writer, last_stage(without_wrapper(model)), source)
+    layers = {"paf": "paf_out", "heatmap": "heatmap_out"}
+    if paf_upsampling > 1:
+        layers["paf"] = names["upsampled_paf"].split("/")[0]
+        pafs = _upsample(writer, pafs, paf_upsampling, layer=layers["paf"])
+    outputs = {pafs: paf_name, heatmaps: names["heatmap"]}
+    if layout == "nhwc":
+        outputs = {
+            writer.add(
+                "Transpose", [tensor], layer=layer, shape=writer.shapes[tensor], perm=TO_NHWC
+            ): name
+            for (tensor, name), layer in zip(outputs.items(), layers.values(), strict=True)
+        }
+    exported = _make_model(writer, image, outputs, batch=batch, layout=layout, opset=opset)
+    fold_into_convolutions(exported)
     exported_contract = dataclasses.replace(
         contract,
         paf_stride=contract.paf_stride / paf_upsampling,
         layout=layout,
-        input_name=names["input"],
+        input_name=image,
         paf_output=paf_name,
         heatmap_output=names["heatmap"],
         height=height,
@@ -90,128 +113,50 @@ def last_stage(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], [model.outputs[pafs], model.outputs[heatmaps]])
 
 
-def _convert(
-    model: keras.Model, *, height: int, width: int, batch: int | None, layout: str, opset: int
-) -> onnx.ModelProto:
-    """The graph as tf2onnx writes it, with input "input" and outputs "paf" and "heatmap"."""
-    network = last_stage(model)
-    nchw = layout == "nchw"
-    shape = (batch, 3, height, width) if nchw else (batch, height, width, 3)
-    signature = [tf.TensorSpec(shape, tf.float32, name="input")]
-
-    # Transposes around the network cancel tf2onnx's own, so that none is left in the NCHW graph.
-    def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        if nchw:
-            images = tf.transpose(images, (0, 2, 3, 1))
-        pafs, heatmaps = network(images, training=False)
-        if nchw:
-            pafs, heatmaps = (tf.transpose(maps, (0, 3, 1, 2)) for maps in (pafs, heatmaps))
-        return {"paf": pafs, "heatmap": heatmaps}
-
-    function = tf.function(forward, input_signature=signature)
-    exported: onnx.ModelProto
-    exported, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
-    gc.collect()  # tf2onnx leaves some fifty copies of the weights in reference cycles
-    return exported
-
-
-def _name_after_layers(model: onnx.ModelProto, layers: list[str]) -> None:
-    """Name nodes and tensors after the Keras layers they come from.
-
-    tf2onnx's names count the models made in the process, so they differ from run to run.
-    """
-    fixed = {one.name for one in (*model.graph.input, *model.graph.output)}
-    weights = constants(model)
-    taken: dict[str, int] = {}
-    names: dict[str, str] = {}
-    for node in model.graph.node:
-        weight = [name for name in node.input[1:2] if node.op_type == "Conv" and name in weights]
-        layer = _layer_of((weight or [node.name])[0], layers)
-        if node.input[0] in fixed and node.op_type == "Transpose":
-            layer = node.input[0]
-        wanted = f"{layer}/{node.op_type}" if layer else node.op_type
-        taken[wanted] = taken.get(wanted, 0) + 1
-        node.name = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted]}"
-        for index, output in enumerate(node.output):
-            if output not in fixed:
-                names[output] = node.name if index == 0 else f"{node.name}.{index}"
-        for index, name in enumerate(node.input):
-            if name in weights and name not in names:
-                role = {1: "weight", 2: "bias"}.get(index, "") if node.op_type == "Conv" else ""
-                names[name] = f"{node.name}.{role or f'constant{index}'}"
-    rename_tensors(model, names)
-    model.graph.name = "bpnet"
-    model.graph.doc_string = ""  # tf2onnx's says which model of the process it was
-    used = {node.domain for node in model.graph.node}
-    kept = [(one.domain, one.version) for one in model.opset_import if one.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(onnx.helper.make_opsetid(*one) for one in kept)
-
-
-def _layer_of(name: str, layers: list[str]) -> str | None:
-    """The layer a tf2onnx name speaks of; Keras adds ``_1``, ``_2``... to a layer's own name."""
-    known = set(layers)
-    for part in name.split("/")[1:]:
-        for candidate in (part, re.sub(r"_\d+$", "", part.split("__")[0])):
-            if candidate in known:
-                return candidate
-    return None
-
-
-def _upsample_pafs(model: onnx.ModelProto, ratio: int, *, name: str) -> None:
-    """Append TAO's ``--sdk_compatible_model`` layer: nearest upsampling as a ConvTranspose.
+def _upsample(writer: LayerWriter, source: str, ratio: int, *, layer: str) -> str:
+    """TAO's ``--sdk_compatible_model`` layer: nearest upsampling as a ConvTranspose.
 
     TAO's kernel is ones on the channel diagonal; one group a channel says the same in less work.
     """
-    helper = onnx.helper
-    last = next(node for node in model.graph.node if "paf" in node.output)
-    transposed = last.op_type == "Transpose"
-    source = last.input[0] if transposed else "paf_native"
-    channels = _channels(model, "paf", transposed=transposed)
-    kernel = np.ones((channels, 1, ratio, ratio), np.float32)
-    weight = onnx.numpy_helper.from_array(kernel, f"{name}.weight")
-    model.graph.initializer.append(weight)
-    target = f"{name}/ConvTranspose" if transposed else "paf"
-    upsample = helper.make_node(
+    channels, height, width = writer.shapes[source]
+    return writer.add(
         "ConvTranspose",
-        [source, weight.name],
-        [target],
-        name=f"{name.split('/')[0]}/ConvTranspose",
+        [source],
+        layer=layer,
+        shape=(channels, height * ratio, width * ratio),
+        constants={"weight": np.ones((channels, 1, ratio, ratio), np.float32)},
         kernel_shape=[ratio, ratio],
         strides=[ratio, ratio],
         group=channels,
     )
-    if transposed:
-        last.input[0] = target
-        nodes = list(model.graph.node)
-        model.graph.node.insert(nodes.index(last), upsample)
-    else:
-        last.output[0] = source
-        model.graph.node.append(upsample)
-    output = next(one for one in model.graph.output if one.name == "paf")
-    height_axis = 1 if transposed else 2
-    for axis in (height_axis, height_axis + 1):
-        output.type.tensor_type.shape.dim[axis].dim_value *= ratio
 
 
-def _channels(model: onnx.ModelProto, output: str, *, transposed: bool) -> int:
-    declared = next(one for one in model.graph.output if one.name == output)
-    axis = 3 if transposed else 1
-    return int(declared.type.tensor_type.shape.dim[axis].dim_value)
+def _make_model(
+    writer: LayerWriter,
+    image: str,
+    outputs: dict[str, str],
+    *,
+    batch: int | None,
+    layout: str,
+    opset: int,
+) -> onnx.ModelProto:
+    """The model of what was written, whose ``outputs`` get the names that they stand for."""
 
+    def declare(tensor: str, name: str) -> onnx.ValueInfoProto:
+        channels, *size = writer.shapes[tensor]
+        sides = [channels, *size] if layout == "nchw" else [*size, channels]
+        shape = ["batch" if batch is None else batch, *sides]
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
-def _declare_shapes(model: onnx.ModelProto, names: list[str], batch: int | None) -> None:
-    """Put the outputs into the order of ``names``, and call the free dimension "batch"."""
-    outputs = {one.name: one for one in model.graph.output}
-    ordered = [outputs[name] for name in names if name in outputs]
-    for declared in (*model.graph.input, *ordered):
-        first = declared.type.tensor_type.shape.dim[0]
-        first.ClearField("dim_param")
-        if batch is None:
-            first.ClearField("dim_value")
-            first.dim_param = "batch"
-        else:
-            first.dim_value = batch
-    kept = [onnx.ValueInfoProto.FromString(one.SerializeToString()) for one in ordered]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
+    graph = helper.make_graph(
+        writer.nodes,
+        "bpnet",
+        [declare(image, image)],
+        [declare(tensor, tensor) for tensor in outputs],
+        writer.constants,
+    )
+    model: onnx.ModelProto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=least_ir_version(opset)
+    )
+    rename_tensors(model, outputs)
+    return model
