@@ -30,8 +30,9 @@ class ModelContract:
         width: Of the input, pixels; None where any will do.
         heatmap_threshold: Least score of a keypoint.
         paf_threshold: Least agreement of a PAF sample with its limb.
-        precision: fp32, fp16 or int8.
-        extra: What else the writer says: parameters, versions, digests.
+        precision: fp32, fp16, int8 or int8+fp16.
+        extra: What else the writer says: parameters, versions, digests, the training spec, the data
+            set and the AP on it, licences.
     """
 
     skeleton: Skeleton
@@ -96,7 +97,9 @@ class ModelContract:
                 if name in known:
                     first, second, third = map(float, known[name])
                     known[name] = (first, second, third)
-            contract = cls(skeleton=skeleton, **known)
+            extra = known.pop("extra", {})
+            said_besides = {str(name): str(value) for name, value in extra.items()}
+            contract = cls(skeleton=skeleton, extra=said_besides, **known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"the model file's metadata is damaged: {error!r}") from error
         if contract.layout not in ("nhwc", "nchw") or contract.channel_order not in ("rgb", "bgr"):

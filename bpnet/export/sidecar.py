@@ -1,0 +1,83 @@
+"""What lies beside an exported file, as JSON: its contract, its digest, who wrote it.
+
+Engines carry no metadata of their own, and tools that cannot read ONNX read this.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import bpnet
+from bpnet.errors import DataError
+from bpnet.files import replacing
+from bpnet.inference.tensorrt_backend import SIDECAR_KEY
+from bpnet.pose.contract import ModelContract
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "tensorrt")
+CHUNK = 1 << 20  # bytes
+
+
+def sidecar_path(artefact: Path) -> Path:
+    """Where the sidecar of ``artefact`` is: ``model.engine.json`` of ``model.engine``."""
+    return artefact.with_name(f"{artefact.name}.json")
+
+
+def write_sidecar(artefact: Path, contract: ModelContract, facts: Mapping[str, Any]) -> Path:
+    """Write the sidecar of an exported file that is there.
+
+    Args:
+        artefact: The file.
+        contract: What it is; what its ``extra`` says stands in the sidecar with it.
+        facts: What else is known, as JSON can hold it: errors of its maps, settings of its engine.
+
+    Returns:
+        The file written.
+
+    Raises:
+        DataError: The artefact cannot be read, or the sidecar cannot be written.
+    """
+    path = sidecar_path(artefact)
+    own = {
+        SIDECAR_KEY: contract.to_dict(),
+        "file": artefact.name,
+        "sha256": digest(artefact),
+        "versions": versions(),
+    }
+    taken = sorted(set(own) & set(facts))
+    if taken:
+        raise ValueError(f"facts may not say {', '.join(taken)}: the sidecar says it itself")
+    text = json.dumps({**own, **facts}, indent=1) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    summed = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                summed.update(chunk)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    return summed.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of bpnet, of Python, and of the libraries that are installed."""
+    found = {"bpnet": bpnet.__version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
