@@ -264,16 +264,15 @@ def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, 
     if spec.multi_scale_inference and spec.scales:
         scales = tuple(sorted(spec.scales))
     if contract.height is not None and contract.width is not None:
-        if (height, width) != (contract.height, contract.width) or mode not in (
-            None,
-            "pad_image_input",
-        ):
-            logger.info(
-                "the model's input is fixed: images are padded to %sx%s (height x width)",
-                contract.height,
-                contract.width,
+        size = f"{contract.height}x{contract.width} (height x width)"
+        if mode not in ("auto", "pad_image_input", None):
+            raise SpecError(
+                f"keep_aspect_ratio_mode is {mode}, but the model's input is fixed to {size}; set "
+                "it to pad_image_input, or leave it out"
             )
-            mode = mode if mode is None else "pad_image_input"
+        if (height, width) != (contract.height, contract.width):
+            logger.info("the model's input is fixed: images are padded to %s", size)
+        mode = mode if mode is None else "pad_image_input"
         if scales != (1.0,):
             raise SpecError(
                 f"the model's input is fixed to {contract.height}x{contract.width}, so it cannot "
@@ -285,4 +284,6 @@ def _input_fit(spec: InferenceSpec, contract: ModelContract) -> tuple[InputFit, 
                 f"between cells of {stride} pixels; set flip_test to false"
             )
         height, width, multiple = contract.height, contract.width, 1
+    if mode == "auto":
+        mode = "adjust_network_input"
     return InputFit(height, width, mode, spec.pad_value, multiple), scales

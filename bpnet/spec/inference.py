@@ -139,9 +139,17 @@ class InferenceSpec:
     keep_aspect_ratio_mode: str | None = setting(
         "adjust_network_input: short side fits, long side grows; "
         "pad_image_input: padded to input_shape; null: stretched; "
-        "fit_height, fit_width: that side fits, the other follows.",
-        default="adjust_network_input",
-        choices=("adjust_network_input", "pad_image_input", "fit_height", "fit_width", None),
+        "fit_height, fit_width: that side fits, the other follows; "
+        "auto: adjust_network_input, or pad_image_input where the model's input is fixed.",
+        default="auto",
+        choices=(
+            "auto",
+            "adjust_network_input",
+            "pad_image_input",
+            "fit_height",
+            "fit_width",
+            None,
+        ),
     )
     pad_value: int = setting("Grey level of padding, 0..255.", default=128, minimum=0, maximum=255)
     size_multiple: int | None = setting(
