@@ -141,6 +141,24 @@ def test_every_exported_graph_parses_and_builds(exported: dict[Path, dict]) -> N
     assert found["nhwc-int8"]["batches"] == [1, 1, 8]
 
 
+def test_every_kind_of_network_builds_in_every_precision(tmp_path: Path) -> None:
+    tensorrt_rtx()
+    from exported_network import CONTRACT
+    from test_export_variants import NETWORKS
+
+    from bpnet.export.onnx import to_onnx
+    from bpnet.model.network import build_network
+
+    files: dict[Path, dict] = {}
+    for name, section in NETWORKS.items():
+        network = build_network(section)
+        graph, contract = to_onnx(network, CONTRACT, height=64, width=96, layout="nchw")
+        files |= lower(graph, contract, tmp_path / name, most=8)
+    found = build(files)
+    assert len(found) == len(NETWORKS) * len(PRECISIONS)
+    assert {name: said["fault"] for name, said in found.items() if "fault" in said} == {}
+
+
 def test_lower_precisions_make_smaller_engines(tmp_path: Path) -> None:
     tensorrt_rtx()
     from exported_network import CONTRACT, SKELETON
