@@ -107,8 +107,9 @@ def find_people(image: Any, network: Any, infer: "Callable[[Any], tuple[Any, Any
 
 
 def connect(url: str, model: str, network: Any) -> "Callable[[Any], tuple[Any, Any]]":
-    """The network on a server, for ``find_people``."""
+    """The network on a server, for ``find_people``. It raises OSError where the server fails."""
     http = importlib.import_module("tritonclient.http")  # type: Any
+    refusal = importlib.import_module("tritonclient.utils").InferenceServerException
     client = http.InferenceServerClient(url)
     contract = network.contract
     names = contract["heatmap_output"], contract["paf_output"]
@@ -117,10 +118,27 @@ def connect(url: str, model: str, network: Any) -> "Callable[[Any], tuple[Any, A
         given = http.InferInput(contract["input_name"], list(tensor.shape), "FP32")
         given.set_data_from_numpy(tensor)
         wanted = [http.InferRequestedOutput(name) for name in names]
-        result = client.infer(model, [given], outputs=wanted)
+        try:
+            result = client.infer(model, [given], outputs=wanted)
+        except refusal as error:
+            raise OSError(f"{url} refused: {error}") from error
         return result.as_numpy(names[0]), result.as_numpy(names[1])
 
     return infer
+
+
+def read_people(names: "list[str]", network: Any, infer: "Callable[[Any], Any]") -> int:
+    """Write the people of photos to the standard output; how many photos cannot be read."""
+    failed = 0
+    for name in names:
+        image = cv2.imread(name)
+        if image is None:
+            sys.stderr.write(f"error: {name} cannot be read\n")
+            failed += 1
+            continue
+        people = network.to_json(find_people(image, network, infer))
+        sys.stdout.write(json.dumps({"image": name, "people": people}) + "\n")
+    return failed
 
 
 def main() -> int:
@@ -136,22 +154,12 @@ def main() -> int:
     try:
         network = bpnet_people.Network()
         infer = connect(arguments.url, arguments.model, network)
+        return min(read_people(arguments.images, network, infer), 1)
     except ImportError as error:
         sys.stderr.write(f"error: {error}: pip install 'tritonclient[http]'\n")
-        return 1
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
-    failed = 0
-    for name in arguments.images:
-        image = cv2.imread(name)
-        if image is None:
-            sys.stderr.write(f"error: {name} cannot be read\n")
-            failed = 1
-            continue
-        people = network.to_json(find_people(image, network, infer))
-        sys.stdout.write(json.dumps({"image": name, "people": people}) + "\n")
-    return failed
+    return 1
 
 
 if __name__ == "__main__":
