@@ -77,7 +77,12 @@ def _export(
     key: str | None,
     write: "StatusWriter",
 ) -> int:
-    from bpnet.commands.export_deployment import build_engine, print_lines, write_bundle
+    from bpnet.commands.export_deployment import (
+        build_engine,
+        print_lines,
+        verify_engine,
+        write_bundle,
+    )
     from bpnet.commands.export_results import (
         choose_trials,
         compare_all,
@@ -102,6 +107,7 @@ def _export(
         return ExitCode.DONE
     failure = build_engine(args, plan, source, exported)
     if failure is None:
+        write(kpi=verify_engine(args, source, trials).numbers())
         return ExitCode.DONE
     logger.error("%s", failure)
     print_lines(args, plan, exported)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.export_plan import Plan
-from bpnet.commands.export_results import Exported
+from bpnet.commands.export_plan import Plan, sidecar_of
+from bpnet.commands.export_results import REJECTED, Exported, Trials, open_trained
 from bpnet.commands.export_source import Source
 
 if TYPE_CHECKING:
     from bpnet.export.engine_settings import EngineSettings
+    from bpnet.export.verify import Comparison
 
 
 def engine_settings(args: argparse.Namespace, plan: Plan) -> "EngineSettings":
@@ -63,6 +64,39 @@ def build_engine(
         return str(error)
     print(f"wrote {args.engine_file}")
     return None
+
+
+def verify_engine(args: argparse.Namespace, source: Source, trials: Trials) -> "Comparison":
+    """The engine of --engine_file beside the trained network, on this machine's GPU.
+
+    Raises:
+        ExportRejectedError: It is not the network; it is kept under another name.
+    """
+    from bpnet.errors import ExportRejectedError
+    from bpnet.export.artefact import fixed_size
+    from bpnet.export.trial import Candidate, compare_networks, predictor_at
+    from bpnet.inference.backend import open_backend
+
+    height, width = fixed_size(source.contract)
+    predictor = predictor_at(
+        open_backend(args.engine_file), source.inference, height=height, width=width
+    )
+    # TensorRT rounds float32 products to TF32, whose 10 bits are those of float16.
+    precision = "fp16" if args.data_type == "fp32" else args.data_type
+    engine = Candidate(f"{args.data_type} engine", precision, predictor)
+    (comparison,) = compare_networks(
+        open_trained(source), [engine], trials.photos(), dataset=trials.dataset
+    )
+    print("\n".join(comparison.lines()))
+    fault = comparison.fault(args.max_drop)
+    if fault is not None:
+        rejected = args.engine_file.with_name(f"{args.engine_file.name}{REJECTED}")
+        args.engine_file.replace(rejected)
+        sidecar_of(args.engine_file).unlink(missing_ok=True)
+        raise ExportRejectedError(
+            f"the engine is not the trained network: {fault}; it is kept as {rejected}"
+        )
+    return comparison
 
 
 def write_bundle(

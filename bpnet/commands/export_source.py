@@ -87,9 +87,10 @@ def _open_keras(
     key: str | None,
 ) -> Source:
     from bpnet.export.onnx import to_onnx
-    from bpnet.inference.keras_backend import KerasBackend
+    from bpnet.inference.keras_backend import KerasBackend, use_full_float32
     from bpnet.model.files import find_model, load_model
 
+    use_full_float32()  # or a GPU's maps would differ from the ONNX file's by a thousandth
     found = find_model(args.model)
     model, carried = load_model(found, key=key)
     if carried is not None and spec is not None:

@@ -27,6 +27,11 @@ def use_threads(threads: int) -> None:
         logger.warning("threads: TensorFlow already runs, and keeps the threads that it has")
 
 
+def use_full_float32() -> None:
+    """Compute in float32 on GPUs too, where TensorFlow rounds products to TF32: 10 bits of 23."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 class KerasBackend:
     """A Keras model, its normalisation in front of it.
 
