@@ -29,6 +29,11 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "quickstart": "run every command on a drawn dataset, in minutes",
 }
 
+ELSEWHERE = {  # commands that TAO has and we have not: what to use
+    "export_keras": "bpnet export writes ONNX of a Keras file, with --sdk_compatible_model too",
+}
+LAUNCHER = ("tao", "model", "bpnet")  # what TAO's command lines begin with
+
 LIBRARIES = {  # importable name: its own name, the extra that brings it
     "tensorflow": ("TensorFlow", "train"),
     "keras": ("Keras", "train"),
@@ -60,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    arguments = _without_launcher(arguments)
     name = arguments[0] if arguments else "--help"
     if name.startswith("-"):
         _top_parser().parse_args([name, *arguments[1:]])
@@ -77,20 +83,39 @@ def _run(arguments: list[str]) -> int:
             return ExitCode.INTERRUPTED
 
 
+def _without_launcher(arguments: list[str]) -> list[str]:
+    """``train -e ...`` of ``tao model bpnet train -e ...``, pasted as it is."""
+    start = 0
+    for word in LAUNCHER:
+        start += arguments[start : start + 1] == [word]
+    return arguments[start:]
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of a command, which is all that its help, completion and documentation know."""
+    module = importlib.import_module(f"bpnet.commands.{name}")
+    described = (module.__doc__ or "").replace("``", "")
+    parser = argparse.ArgumentParser(prog=f"bpnet {name}", description=described)
+    module.add_arguments(parser)
+    return parser
+
+
 def _run_command(name: str, arguments: list[str]) -> int:
     # TensorFlow calls it an error that a machine has no GPU; what fails is raised in Python too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        module = importlib.import_module(f"bpnet.commands.{name}")
-        described = (module.__doc__ or "").replace("``", "")
-        parser = argparse.ArgumentParser(prog=f"bpnet {name}", description=described)
-        module.add_arguments(parser)
-        args = parser.parse_args(arguments)
-        with _logging(args):
-            from bpnet.commands.options import warn_of_unused_options
+        from bpnet.spec.mounts import mounted
 
-            warn_of_unused_options(args)
-            return int(module.run(args))
+        parser = command_parser(name)
+        with mounted(arguments) as here:
+            args = parser.parse_args(here)
+            if getattr(args, "mount", None):
+                parser.error("write --mount in full")
+            with _logging(args):
+                from bpnet.commands.options import warn_of_unused_options
+
+                warn_of_unused_options(args)
+                return int(importlib.import_module(f"bpnet.commands.{name}").run(args))
     except ModuleNotFoundError as error:
         library = LIBRARIES.get((error.name or "").partition(".")[0])
         if library is None:
@@ -119,7 +144,12 @@ def _unknown(name: str) -> int:
     import difflib
 
     close = difflib.get_close_matches(name, COMMANDS, n=1)
-    guess = f"; did you mean {close[0]}?" if close else f" (choose from {', '.join(COMMANDS)})"
+    if name in ELSEWHERE:
+        guess = f"; {ELSEWHERE[name]}"
+    elif close:
+        guess = f"; did you mean {close[0]}?"
+    else:
+        guess = f" (choose from {', '.join(COMMANDS)})"
     print("usage: bpnet COMMAND ...", file=sys.stderr)
     print(f"bpnet: error: there is no command {name!r}{guess}", file=sys.stderr)
     return ExitCode.USAGE

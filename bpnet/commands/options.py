@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bpnet.errors import SpecError
+from bpnet.spec.mounts import OPTION as MOUNT_OPTION
+from bpnet.spec.mounts import VARIABLE as MOUNT_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,9 @@ LAUNCHER_DEFAULTS: dict[str, Any] = {
     "gpu_index": None,
     "num_processes": -1,
     "use_amp": False,
+    "mpirun_arg": None,
+    "multi_node": False,
+    "launch_cuda_blocking": False,
 }
 
 
@@ -105,7 +110,7 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
     Args:
         parser: The command's parser.
         used: Those of gpus, gpu_index, num_processes, use_amp that the command acts on; the others
-            are accepted, with a warning when they are given. ``cli`` acts on --log_file.
+            are accepted, with a warning when they are given. ``cli`` acts on --log_file, --mount.
     """
     group = parser.add_argument_group("as TAO's launcher has them")
     notes = {name: "" if name in used else " (no effect here)" for name in LAUNCHER_DEFAULTS}
@@ -134,11 +139,39 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
     )
     group.add_argument("--use_amp", action="store_true", help=f"mixed precision{notes['use_amp']}")
     group.add_argument(
+        "--mpirun-arg",
+        "--mpirun_arg",
+        default=LAUNCHER_DEFAULTS["mpirun_arg"],
+        metavar="TEXT",
+        help=f"of mpirun, which bpnet does without{notes['mpirun_arg']}",
+    )
+    group.add_argument(
+        "--multi-node",
+        "--multi_node",
+        action="store_true",
+        help=f"several machines, which TF_CONFIG names{notes['multi_node']}",
+    )
+    group.add_argument(
+        "--launch_cuda_blocking",
+        action="store_true",
+        help="wait for each call of the GPU; the variable CUDA_LAUNCH_BLOCKING=1 does it"
+        f"{notes['launch_cuda_blocking']}",
+    )
+    group.add_argument(
         "--log_file",
         type=Path,
         default=None,
         metavar="FILE",
         help="append the messages to FILE too",
+    )
+    group.add_argument(
+        MOUNT_OPTION,
+        action="append",
+        default=[],
+        metavar="FROM:TO",
+        help="the folder FROM of paths here and in specs is TO on this machine, for example "
+        "/workspace/tao-experiments:/data/tao; may be repeated; or the file of TAO's launcher, "
+        f"~/.tao_mounts.json (default: the environment's {MOUNT_VARIABLE}, set apart by ;)",
     )
     unused = tuple(name for name in LAUNCHER_DEFAULTS if name not in used)
     parser.set_defaults(unused_launcher_options=unused)

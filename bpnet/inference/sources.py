@@ -17,6 +17,7 @@ from bpnet.errors import DataError
 from bpnet.inference.addresses import is_address, without_password
 from bpnet.inference.frames import Frame, FrameSource
 from bpnet.inference.image_decoding import decode_image
+from bpnet.spec.mounts import read_mounts
 
 if TYPE_CHECKING:
     from bpnet.inference.live import StreamPolicy
@@ -243,5 +244,6 @@ def _list_json(path: Path, root: Path) -> ImageList:
     for number, record in enumerate(records):
         if not isinstance(record, dict) or not isinstance(record.get("full_image_path"), str):
             raise DataError(f"{path}: image {number} has no full_image_path")
-    paths = tuple(root / record["full_image_path"] for record in records)
+    mounts = read_mounts()
+    paths = tuple(root / mounts(record["full_image_path"]) for record in records)
     return ImageList(paths, tuple(dict(record) for record in records), header)

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from bpnet.errors import SpecError
+from bpnet.spec.mounts import read_mounts
 
 Scalar = None | bool | int | float | str
 
@@ -158,6 +159,7 @@ class _TreeBuilder:
         self.faults = faults
         self.lines = lines
         self.built: dict[int, Node | None] = {}  # by id; None while being built
+        self.mounts = read_mounts()
 
     def build(self, node: yaml.Node, where: str) -> Node:
         """The tree below ``node``."""
@@ -222,7 +224,7 @@ class _TreeBuilder:
             return None
         if kind != "str":
             self.faults.append(f"{where}: the tag {node.tag} is not allowed")
-        return str(text)
+        return self.mounts(str(text))
 
 
 def _float(text: str) -> float:
