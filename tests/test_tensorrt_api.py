@@ -169,6 +169,8 @@ def test_a_logger_of_ours_is_one_of_tensorrts(tensorrt) -> None:
     logger = make_logger(tensorrt, said)
     logger.log(tensorrt.ILogger.WARNING, "never mind")
     assert said.last() == ""
+    logger.log(tensorrt.ILogger.WARNING, "CUDA does not start")
+    assert said.last(warnings=True) == " (TensorRT says: CUDA does not start)"
     logger.log(tensorrt.ILogger.ERROR, "magic tag\n")
     assert said.last() == " (TensorRT says: magic tag)"
 

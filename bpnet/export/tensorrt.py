@@ -119,7 +119,9 @@ class EngineBuild:
         try:
             self._builder = trt.Builder(self._logger)
         except TypeError as error:  # pybind11: the factory function returned nullptr
-            raise self._fault("cannot start with this machine's GPU and driver") from error
+            raise self._fault(
+                "cannot start with this machine's GPU and driver", warnings=True
+            ) from error
         self._network = self._parse(graph)
         self._config = self._builder.create_builder_config()
         profile = self._make_profile(graph.graph.input[0])
@@ -148,8 +150,9 @@ class EngineBuild:
         """The timing cache after the build, an image of what was measured."""
         return bytes(memoryview(self._config.get_timing_cache().serialize()))
 
-    def _fault(self, what: str) -> ModelError:
-        return ModelError(f"{self._path}: {self._version} {what}{self._said.last()}")
+    def _fault(self, what: str, *, warnings: bool = False) -> ModelError:
+        said = self._said.last(warnings=warnings)
+        return ModelError(f"{self._path}: {self._version} {what}{said}")
 
     def _parse(self, graph: onnx.ModelProto) -> Any:
         flags = 0

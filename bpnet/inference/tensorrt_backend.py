@@ -185,7 +185,7 @@ class TensorRTBackend:
         except TypeError as error:  # pybind11: the factory function returned nullptr
             raise ModelError(
                 f"{self._path}: {self.runs_on} cannot start with this machine's GPU and driver"
-                f"{self._said.last()}; update the driver, or use the .onnx file"
+                f"{self._said.last(warnings=True)}; update the driver, or use the .onnx file"
             ) from error
 
     def _run(self, images: NDArray[np.uint8]) -> list[PoseMaps]:

@@ -34,14 +34,20 @@ def import_tensorrt(purpose: str, modules: Sequence[str] = RUNTIMES) -> Any:
 
 
 class Messages:
-    """What TensorRT said last."""
+    """What TensorRT said last.
+
+    Attributes:
+        text: The last error.
+        warning: The last warning: that CUDA does not start is no more to TensorRT 8.
+    """
 
     def __init__(self) -> None:
-        self.text = ""
+        self.text = self.warning = ""
 
-    def last(self) -> str:
-        """The message as the end of a sentence, for one failure."""
-        text, self.text = self.text, ""
+    def last(self, *, warnings: bool = False) -> str:
+        """The error, else perhaps the warning, as the end of a sentence, for one failure."""
+        text = self.text or (self.warning if warnings else "")
+        self.text = self.warning = ""
         return f" (TensorRT says: {text})" if text else ""
 
 
@@ -56,6 +62,7 @@ def make_logger(trt: Any, said: Messages) -> Any:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 said.text = text.strip()
             elif severity == trt.ILogger.WARNING:
-                logger.debug("TensorRT: %s", text.strip())
+                said.warning = text.strip()
+                logger.debug("TensorRT: %s", said.warning)
 
     return Logger()
