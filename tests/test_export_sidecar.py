@@ -27,6 +27,16 @@ def test_a_sidecar_is_read_as_it_was_written(tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["model.engine", "model.engine.json"]
 
 
+def test_a_sidecar_is_for_people_too(tmp_path):
+    (tmp_path / "x.onnx").touch()
+    facts = {"sizes": [[64, 96], []], "licence": 'CC [4.0] \n "free"', "names": ["a [", "b"]}
+    text = write_sidecar(tmp_path / "x.onnx", CONTRACT, facts).read_text(encoding="utf-8")
+    assert '  "image_scale": [256.0, 256.0, 256.0],\n' in text
+    assert "  [64, 96],\n  []\n ]" in text
+    said = json.loads(text)
+    assert {name: said[name] for name in facts} == facts
+
+
 def test_a_sidecar_of_no_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"gone\.onnx cannot be read"):
         write_sidecar(tmp_path / "gone.onnx", CONTRACT, {})

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from bpnet.pose.contract import ModelContract
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "tensorrt")
 CHUNK = 1 << 20  # bytes
+FLAT_LIST = re.compile(r"\[\n\s*([^][{}]*?)\n\s*\]")  # no text in JSON holds a line end
+LINE_END = re.compile(r"\n\s*")
 
 
 def sidecar_path(artefact: Path) -> Path:
@@ -50,10 +53,15 @@ def write_sidecar(artefact: Path, contract: ModelContract, facts: Mapping[str, A
     taken = sorted(set(own) & set(facts))
     if taken:
         raise ValueError(f"facts may not say {', '.join(taken)}: the sidecar says it itself")
-    text = json.dumps({**own, **facts}, indent=1) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(_readable({**own, **facts}), encoding="utf-8")
     return path
+
+
+def _readable(said: Mapping[str, Any]) -> str:
+    """JSON for people: a line a key, and a line a list of numbers."""
+    text = json.dumps(said, indent=1, ensure_ascii=False)
+    return FLAT_LIST.sub(lambda found: f"[{LINE_END.sub(' ', found[1])}]", text) + "\n"
 
 
 def digest(path: Path) -> str:
