@@ -41,6 +41,7 @@ def parse_arguments(arguments: "list[str] | None" = None) -> argparse.Namespace:
     add("--json", metavar="FILE", help="write a line of JSON a frame; - is the standard output")
     add("--output", metavar="FILE", help="write the drawn video as MP4 (one VIDEO only)")
     add("--display", action="store_true", help="show the drawn video (one VIDEO only)")
+    add("--threshold", type=float, default=0.0, help="leave out people of a lower score")
     add("--width", type=int, default=1920, help="of the frames, pixels: the video's own is best")
     add("--height", type=int, default=1080, help="of the frames, pixels")
     parsed = parser.parse_args(arguments)
@@ -111,6 +112,7 @@ class Probe:
     def __init__(self, pyds: Any, gst: Any, arguments: argparse.Namespace, lines: Any) -> None:
         self._pyds, self._gst, self._lines = pyds, gst, lines
         self._size = arguments.width, arguments.height
+        self._threshold = arguments.threshold
         self._draws = bool(arguments.output or arguments.display)
         self._network = bpnet_people.Network()
         self._letterbox = bpnet_people.Letterbox(
@@ -137,7 +139,8 @@ class Probe:
                 "nvinfer attached no tensors: give --config one of the files that end in _tensors"
             )
         found = find_people(self._network, outputs)
-        people = [person.moved(self._letterbox) for person in found]
+        sure = [person for person in found if person.score >= self._threshold]
+        people = [person.moved(self._letterbox) for person in sure]
         self.frames += 1
         if self._lines is not None:
             line = {
@@ -219,7 +222,6 @@ def run(arguments: argparse.Namespace, lines: Any) -> int:
     pipeline = gst.parse_launch(describe_pipeline(arguments))
     infer = pipeline.get_by_name("infer")
     infer.set_property("config-file-path", str(Path(arguments.config).resolve()))
-    infer.set_property("batch-size", len(arguments.inputs))
     if arguments.output:
         pipeline.get_by_name("file").set_property("location", arguments.output)
     probe = Probe(pyds, gst, arguments, lines)
