@@ -122,6 +122,7 @@ def test_a_foreign_graph_becomes_convolutions_with_the_same_maps(foreign):
 def test_a_dynamic_graph_takes_a_size_and_every_precision(foreign, tmp_path):
     graph, contract = with_size(*read_graph(foreign, describe=describe), height=HEIGHT, width=WIDTH)
     assert (contract.height, contract.width) == (HEIGHT, WIDTH)
+    assert (contract.heatmap_stride, contract.paf_stride) == (8.0, 8.0)
     shape = [one.dim_param or one.dim_value for one in dims(graph.graph.input[0])]
     assert shape == ["batch", 3, HEIGHT, WIDTH]
     shape = [one.dim_param or one.dim_value for one in dims(graph.graph.output[1])]
@@ -152,6 +153,21 @@ def test_a_static_graph_asked_for_another_size_is_one_sentence(tmp_path):
         with_size(graph, contract, height=64, width=128)
     with pytest.raises(ModelError, match="batch is fixed to 1 images, so it cannot become 4"):
         with_size(graph, contract, height=HEIGHT, width=WIDTH, batch=4)
+
+
+def test_the_stride_of_upsampled_pafs_is_noted(tmp_path):
+    model = foreign_network()
+    (head,) = [node for node in model.graph.node if "paf2" in node.output]
+    head.op_type = "ConvTranspose"
+    kernel = numpy_helper.from_array(np.eye(PAFS, dtype=np.float32)[..., None, None], "up")
+    model.graph.initializer.append(kernel)
+    head.input.append("up")
+    head.attribute.append(helper.make_attribute("strides", [4, 4]))
+    head.attribute.append(helper.make_attribute("output_padding", [3, 3]))
+    onnx.save(model, tmp_path / "x.onnx")
+    read = read_graph(tmp_path / "x.onnx", describe=describe)
+    _, contract = with_size(*read, height=HEIGHT, width=WIDTH)
+    assert (contract.heatmap_stride, contract.paf_stride) == (8.0, 2.0)
 
 
 @pytest.mark.parametrize("mode", ["adjust_network_input", "fit_height", "fit_width"])

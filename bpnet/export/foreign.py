@@ -27,7 +27,7 @@ from bpnet.export.graph import (
     version_of,
 )
 from bpnet.inference.description import Describe, describe_model
-from bpnet.inference.tensors import Tensor, complete_contract
+from bpnet.inference.tensors import Tensor, complete_contract, stride_of
 from bpnet.pose.contract import ModelContract
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -119,9 +119,30 @@ def with_size(
     shape = [count, 3, *sides] if contract.layout == "nchw" else [count, *sides, 3]
     _declare(sized.graph.input[0], shape)
     _infer_outputs(sized, count)
-    result = dataclasses.replace(contract, height=height, width=width)
+    maps = {one.name: _tensor(one).shape for one in sized.graph.output}
+    skeleton = contract.skeleton
+    result = dataclasses.replace(
+        contract,
+        height=height,
+        width=width,
+        heatmap_stride=_stride(
+            maps[contract.heatmap_output],
+            skeleton.heatmap_channels,
+            height,
+            contract.heatmap_stride,
+        ),
+        paf_stride=_stride(
+            maps[contract.paf_output], skeleton.paf_channels, height, contract.paf_stride
+        ),
+    )
     set_contract(sized, result)
     return sized, result
+
+
+def _stride(shape: tuple[Any, ...], channels: int, height: int, said: float) -> float:
+    """Pixels a cell of maps of ``shape``; what is said where the graph does not tell."""
+    rows = shape[2] if shape[1] == channels else shape[1]
+    return said if rows is None else stride_of(height, rows, said)
 
 
 def _load(path: Path, key: str | None) -> onnx.ModelProto:

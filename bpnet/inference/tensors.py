@@ -130,8 +130,8 @@ def make_maps(
     )
     pafs = _as_nhwc(pafs, skeleton.paf_channels, contract, contract.paf_output, source)
     pafs = _without_repetition(pafs, pafs.shape[1] // heatmaps.shape[1])
-    heatmap_stride = _stride(size[0], heatmaps.shape[1], contract.heatmap_stride)
-    paf_stride = _stride(size[0], pafs.shape[1], contract.paf_stride)
+    heatmap_stride = stride_of(size[0], heatmaps.shape[1], contract.heatmap_stride)
+    paf_stride = stride_of(size[0], pafs.shape[1], contract.paf_stride)
     return [
         PoseMaps(heatmap, paf, heatmap_stride, paf_stride)
         for heatmap, paf in zip(heatmaps, pafs, strict=True)
@@ -209,7 +209,7 @@ def _without_repetition(maps: NDArray[np.float32], times: int) -> NDArray[np.flo
     return single
 
 
-def _stride(pixels: int, cells: int, said: float) -> float:
+def stride_of(pixels: int, cells: int, said: float) -> float:
     """Input pixels a cell: what the network says of itself, where that can be true.
 
     At a fixed size that is no multiple of the stride, the last cell is only partly in the image.
