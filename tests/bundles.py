@@ -62,13 +62,15 @@ def make_bundle(folder: Path, contract: ModelContract = CONTRACT, **more: Path) 
     return folder
 
 
-def build(bundle: Path, target: str, *, objects_of: Path | None = None) -> Path:
+def build(
+    bundle: Path, target: str, *, objects_of: Path | None = None, includes: str = str(STUBS)
+) -> Path:
     """Run ``make``; what does not depend on the network is taken of a bundle that is built."""
     if objects_of is not None:
         for built in (objects_of / "decoder").glob("*.o"):
             if built.name != "network.o":
                 shutil.copyfile(built, bundle / "decoder" / built.name)
-    command = ["make", "-j2", target, f"DEEPSTREAM_INCLUDES={STUBS}", "CXXFLAGS=-O1 -Werror"]
+    command = ["make", "-j2", target, f"DEEPSTREAM_INCLUDES={includes}", "CXXFLAGS=-O1 -Werror"]
     result = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return bundle

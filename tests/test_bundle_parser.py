@@ -23,6 +23,7 @@ from bpnet.spec.inference import InferenceSpec
 from bpnet.spec.reader import read_spec
 
 ROOT = Path(__file__).resolve().parents[1]
+DEEPSTREAM = Path("/opt/nvidia/deepstream/deepstream")
 BODY = ModelContract(
     Skeleton.load(ROOT / "model_pose_config/bpnet_18joints.json"),
     input_name="input_1:0",
@@ -175,6 +176,17 @@ def test_the_deepstream_program_decodes_as_python_does(body: Path) -> None:
         app.find_people(network, {BODY.heatmap_output: outputs[BODY.heatmap_output]})
     with pytest.raises(ValueError, match="not maps of 19 channels"):
         app.find_people(network, {**outputs, BODY.heatmap_output: outputs[BODY.paf_output]})
+
+
+@pytest.mark.skipif(
+    not (DEEPSTREAM / "sources/includes").is_dir(), reason=f"needs DeepStream in {DEEPSTREAM}"
+)
+def test_the_parser_compiles_with_deepstreams_own_headers(body: Path, tmp_path: Path) -> None:
+    includes = f"{DEEPSTREAM}/sources/includes /usr/local/cuda/include"
+
+    bundle = build(make_bundle(tmp_path, BODY), "deepstream", objects_of=body, includes=includes)
+
+    assert (bundle / "deepstream/libnvdsinfer_bpnet.so").is_file()
 
 
 @pytest.mark.coco
