@@ -11,7 +11,6 @@ from bpnet.pose.persons import Person, PersonKeypoints
 from bpnet.spec.inference import InferenceSpec
 
 keras = pytest.importorskip("keras")
-pytest.importorskip("tf2onnx")
 
 SIZE = 256
 PEOPLE = [
