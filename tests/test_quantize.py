@@ -11,10 +11,13 @@ from exported_network import CONTRACT, HEIGHT, WIDTH, photos, small_network
 from bpnet.errors import ModelError
 from bpnet.export.activations import output_convolutions
 from bpnet.export.calibration import collect_histograms, make_ranges
+from bpnet.export.float_convolutions import float_convolutions
 from bpnet.export.graph import constants, open_session, producers
 from bpnet.export.onnx import to_onnx
 from bpnet.export.quantize import FORMS, quantise, ranged_tensors
 from bpnet.inference.preprocess import to_tensor
+from bpnet.model.network import build_network
+from bpnet.spec.network import BackboneAttributes, BpNetLiteModel
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,17 @@ def test_on_the_cpu_only_the_last_heads_convolve_in_float(float_graph, ranges, t
     assert kinds["Conv"] + kinds["FusedConv"] == 2
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_of_the_default_network_only_the_heads_stay_float(form):
+    graph, _ = to_onnx(build_network(BpNetLiteModel()), CONTRACT, height=64, width=64)
+    quantised = quantise(graph, dict.fromkeys(ranged_tensors(graph), 1.0), form=form)
+    listed = {one.name: one for one in float_convolutions(quantised)}
+    assert listed.keys() == {"paf_out/Conv", "heatmap_out/Conv"}
+    for one in listed.values():
+        assert one.share < 0.0003
+        assert one.reason == "writes the maps, so that an error here goes straight into them"
+
+
 def test_chosen_convolutions_stay_float(float_graph, ranges):
     chosen = {"stage1.conv1/Conv", *output_convolutions(float_graph)}
     assert chosen == {"stage1.conv1/Conv", "paf_out/Conv", "heatmap_out/Conv"}
@@ -108,15 +122,26 @@ def test_chosen_convolutions_stay_float(float_graph, ranges):
     assert kept == chosen
 
 
-def test_attention_is_quantised_too():
-    network = small_network(use_self_attention=True)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_self_attention": True},
+        {"backbone_attributes": BackboneAttributes(architecture="mobilenet_v3_large")},
+    ],
+)
+def test_attention_and_depthwise_convolutions_are_quantised_too(settings):
+    network = small_network(**settings)
     graph, _ = to_onnx(network, CONTRACT, height=HEIGHT, width=WIDTH, layout="nchw")
     image = to_tensor(np.stack(photos(1)), CONTRACT)[0].transpose(2, 0, 1).copy()
     table = make_ranges(collect_histograms(graph, [image], ranged_tensors(graph)), "max")
     for form in FORMS:
         quantised = quantise(graph, table, form=form)
+        assert {one.name for one in float_convolutions(quantised)} == {
+            "paf_out/Conv",
+            "heatmap_out/Conv",
+        }
         for expected, found in zip(run(graph, image), run(quantised, image), strict=True):
-            assert np.abs(found - expected).mean() < 0.02 * np.abs(expected).max()
+            assert np.abs(found - expected).mean() < 0.05 * np.abs(expected).max()
 
 
 def test_a_graph_of_a_fixed_batch_can_be_calibrated():
