@@ -1,7 +1,8 @@
 """NVIDIA's own TensorRT on a machine without a GPU, for tests that are asked for.
 
 The environment variable ``BPNET_NVIDIA_WHEELS`` names a folder for downloads (40 MB of bindings,
-146 MB of TensorRT-RTX; 0.7 GB unpacked); without it these tests are skipped. They need a C compiler.
+146 MB of TensorRT-RTX; 0.7 GB unpacked); without it these tests are skipped. They need a C
+compiler.
 
 * Bindings (the Python module) of a release, over libraries of nothing: every name of the API is
   there, and a builder or runtime is refused, as on a machine without a GPU.

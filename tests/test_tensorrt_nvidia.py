@@ -2,7 +2,7 @@
 
     BPNET_NVIDIA_WHEELS=~/.cache/nvidia-wheels pytest tests/test_tensorrt_nvidia.py
 
-downloads them once (about 180 MB) and needs no GPU; see ``nvidia_wheels.py``.
+downloads them once (about 190 MB) and needs no GPU; see ``nvidia_wheels.py``.
 """
 
 import json
