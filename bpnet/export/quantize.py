@@ -14,9 +14,9 @@ because each runtime fuses its own pattern:
 Transposed convolutions, and whatever is neither convolution, pooling, concatenation nor sum (PRelu,
 Elu, HardSwish, attention's products), stay float in both. So do the last 1x1 heads: with them in
 int8 the mean error of the worse map was 1.06 and 1.45 times as large on two trained networks, and
-they are 0.03 % of the default network's work. The joined features and maps of a stage share one int8
-scale: convolutions behind them in float lowered the mean error by a tenth at most, and scaling the
-maps up to the features' range not at all.
+they are 0.03 % of the default network's work. The joined features and maps of a stage share one
+int8 scale: convolutions behind them in float lowered the mean error by a tenth at most, and scaling
+the maps up to the features' range not at all.
 """
 
 from collections.abc import Collection, Mapping, Sequence
