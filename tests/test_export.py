@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -82,6 +83,12 @@ def test_names_inside_the_graph_do_not_depend_on_the_process(network, nhwc):
     names = {node.name for node in again.graph.node}
     assert {"input/Transpose", "block_1a_conv_1/Conv", "heatmap_out/Conv"} <= names
     assert not any("functional" in name or "StatefulPartitionedCall" in name for name in names)
+
+
+def test_a_network_that_is_wrapped_is_the_same(network, nhwc):
+    image = keras.Input((None, None, 3))
+    wrapped = keras.Model(image, network(image))
+    assert to_onnx(wrapped, CONTRACT, height=HEIGHT, width=WIDTH) == nhwc
 
 
 def test_a_fixed_batch_is_in_the_file(network):

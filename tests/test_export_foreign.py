@@ -217,6 +217,17 @@ def test_a_lower_precision_is_no_start(precision, tmp_path):
         read_graph(tmp_path / "x.onnx")
 
 
+def test_a_half_inside_is_found(tmp_path):
+    model = foreign_network()
+    place = [node.op_type for node in model.graph.node].index("Elu")
+    model.graph.node[place].input[0] = "half"
+    cast = helper.make_node("Cast", ["n2"], ["half"], to=TensorProto.FLOAT16)
+    model.graph.node.insert(place, cast)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(ModelError, match="is float16 already"):
+        read_graph(tmp_path / "x.onnx", describe=describe)
+
+
 def test_what_is_no_network_is_one_sentence(foreign, tmp_path):
     with pytest.raises(ModelError, match="carries no metadata of bpnet; give an inference spec"):
         read_graph(foreign)

@@ -7,9 +7,12 @@ import pytest
 from exported_network import CONTRACT, SKELETON
 
 from bpnet.errors import ModelError
+from bpnet.export.calibration import collect_histograms, make_ranges
 from bpnet.export.graph import OPSETS, constants, open_session, version_of, write_onnx
 from bpnet.export.onnx import to_onnx
 from bpnet.export.onnx_layers import WRITERS
+from bpnet.export.precision import to_float16
+from bpnet.export.quantize import quantise, ranged_tensors
 
 layers = keras.layers
 ODD = (3, 4)  # kernels and strides that are not square find swapped axes
@@ -105,6 +108,22 @@ def test_a_layer_computes_the_same(middle):
     assert_equal_maps(
         network_of(*(type(layer).from_config(layer.get_config()) for layer in middle))
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_precision_takes_the_layer(kind, tmp_path):
+    middle = [type(layer).from_config(layer.get_config()) for layer in KINDS[kind]]
+    graph, _ = to_onnx(network_of(*middle), CONTRACT, height=HEIGHT, width=WIDTH, layout="nchw")
+    image = np.random.default_rng(0).normal(size=(1, 3, HEIGHT, WIDTH)).astype(np.float32)
+    ranges = make_ranges(collect_histograms(graph, image, ranged_tensors(graph)), "max")
+    forms = [quantise(graph, ranges, form=form) for form in ("onnxruntime", "tensorrt")]
+    expected = open_session(graph).run(None, {"input_1": image})
+    for made in (to_float16(graph), *forms, to_float16(forms[1])):
+        write_onnx(made, tmp_path / "x.onnx")
+        for ours, theirs in zip(
+            expected, open_session(made).run(None, {"input_1": image}), strict=True
+        ):
+            assert np.abs(ours - theirs).mean() < 0.02 * np.abs(ours).max()
 
 
 def test_layers_of_several_inputs_compute_the_same():

@@ -31,7 +31,7 @@ from bpnet.inference.tensors import Tensor, complete_contract, stride_of
 from bpnet.pose.contract import ModelContract
 
 FLOAT = onnx.TensorProto.FLOAT
-LOW_PRECISION = {
+OTHER_FLOATS = {
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.BFLOAT16: "bfloat16",
     onnx.TensorProto.DOUBLE: "float64",
@@ -62,6 +62,7 @@ def read_graph(
     if version_of(model) < OPSETS[0]:
         model = lift(model, OPSETS[0])
     _gather_constants(model)
+    _check_types(model, path)
     _pass_through(model)
     image = _image(model, path)
     said = get_contract(model, path) or describe_model(path, describe)
@@ -164,7 +165,7 @@ def _load(path: Path, key: str | None) -> onnx.ModelProto:
 
 
 def _check(model: onnx.ModelProto, path: Path) -> None:
-    """Refuse what is float32 no more, and what cannot be looked through."""
+    """Refuse what is int8 already, and what cannot be looked through."""
     for node in model.graph.node:
         if "Quantize" in node.op_type or "Integer" in node.op_type or "QLinear" in node.op_type:
             _refuse(path, "int8")
@@ -177,13 +178,20 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
                 f"{path} holds {node.op_type} of {node.domain}, which is no ONNX operator; export "
                 "it without the optimisations of one runtime"
             )
-    for one in model.graph.initializer:
-        if one.data_type in LOW_PRECISION:
-            _refuse(path, LOW_PRECISION[one.data_type])
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{path} is not sound ONNX: {error}") from error
+
+
+def _check_types(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse numbers that are not float32."""
+    kinds = [one.data_type for one in model.graph.initializer]
+    casts = [node for node in model.graph.node if node.op_type == "Cast"]
+    kinds += [one.i for node in casts for one in node.attribute if one.name == "to"]
+    for kind in kinds:
+        if kind in OTHER_FLOATS:
+            _refuse(path, OTHER_FLOATS[kind])
 
 
 def _refuse(path: Path, precision: str) -> None:
