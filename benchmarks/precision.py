@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from bpnet.data.coco import read_subset
 from bpnet.errors import SpecError
-from bpnet.export.artefact import find_ranges, photo_inputs, to_precision
+from bpnet.export.artefact import best_ranges, find_ranges, photo_inputs, to_precision
 from bpnet.export.images import choose_images, drawn_images
 from bpnet.export.trial import Candidate, compare_networks, labelled_photos, predictor_at
 from bpnet.inference.backend import Backend, open_backend
@@ -113,7 +113,11 @@ def measure_ap(arguments: argparse.Namespace) -> dict[str, Any]:
     pad_value = (spec or InferenceSpec()).pad_value
     photos = choose_images(arguments.calibration, arguments.photos)
     inputs = photo_inputs(photos, network.contract, pad_value=pad_value)
-    ranges = find_ranges(network.graph, inputs, arguments.method, total=len(photos))
+    if arguments.method == "best":
+        ranges, method = best_ranges(network.graph, inputs, total=len(photos))
+        print(f"calibrated by {method}")
+    else:
+        ranges = find_ranges(network.graph, inputs, arguments.method, total=len(photos))
     candidates = [
         Candidate(
             name,
@@ -245,7 +249,7 @@ def _arguments(command_line: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--inference_spec", type=Path, help="of a foreign model")
     parser.add_argument("--calibration", type=Path, help="folder of photos to calibrate INT8 with")
     parser.add_argument("--photos", type=int, default=100, help="how many of them")
-    parser.add_argument("--method", default="percentile", help="of the ranges, see bpnet export")
+    parser.add_argument("--method", default="best", help="of the ranges, see bpnet export")
     parser.add_argument("--size", type=_size, default=SIZE, help="HxW of the input, for AP")
     parser.add_argument("--images", type=int, help="only the first so many images, for AP")
     parser.add_argument("--json", action="store_true", help="end with a line of JSON")

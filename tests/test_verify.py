@@ -12,6 +12,7 @@ from bpnet.diagnosis.bootstrap import ApDifference, compare_ap
 from bpnet.diagnosis.precision import Matches, accumulate
 from bpnet.errors import DataError
 from bpnet.export.agreement import AgreementCount, match_people
+from bpnet.export.artefact import best_ranges
 from bpnet.export.trial import Candidate, ap_loss, compare_networks, labelled_photos, predictor_at
 from bpnet.export.verify import Comparison, DifferenceSum, MapDifference
 from bpnet.inference.onnx_backend import OnnxBackend
@@ -216,3 +217,32 @@ def test_images_that_cannot_be_used_are_named(spots, tmp_path, caplog):
 
 def test_the_contract_says_how_maps_are_read(spots):
     assert predictor(spots[0], heatmap_threshold=0.3).decoder.settings.heatmap_threshold == 0.3
+
+
+def test_the_best_ranges_are_those_of_the_least_error():
+    import onnx
+    from onnx import helper, numpy_helper
+
+    # One value in forty thousand is all that the output has, and percentiles leave it out.
+    weights = np.array([1, -1], np.float32).reshape(2, 1, 1, 1)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="c"),
+        helper.make_node("Conv", ["c", "v"], ["paf_out"], name="o"),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [value("x", onnx.TensorProto.FLOAT, ("n", 1, 200, 200))],
+        [value("paf_out", onnx.TensorProto.FLOAT, ("n", 1, 200, 200))],
+        [
+            numpy_helper.from_array(weights, "w"),
+            numpy_helper.from_array(weights.reshape(1, 2, 1, 1), "v"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    image = np.zeros((1, 200, 200), np.float32)
+    image[0, 3, 3] = 100.0
+    table, method = best_ranges(model, [image] * 2, total=2)
+    assert table["x"] == pytest.approx(100.0, rel=0.01)
+    assert method != "percentile"

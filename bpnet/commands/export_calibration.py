@@ -45,7 +45,7 @@ def find_table(args: argparse.Namespace, plan: Plan, source: Source) -> Ranges:
         DataError: Photos, tensorfile or cache cannot be used.
         SpecError: No TensorRT of that version reads a cache.
     """
-    from bpnet.export.artefact import find_ranges
+    from bpnet.export.artefact import best_ranges, find_ranges
     from bpnet.export.calibration_cache import header, read_cache, write_cache
 
     if plan.cache is not None:
@@ -57,8 +57,12 @@ def find_table(args: argparse.Namespace, plan: Plan, source: Source) -> Ranges:
     if plan.reused_cache is not None:
         table, method = read_cache(plan.reused_cache), f"the ranges of {plan.reused_cache.name}"
     else:
-        table = find_ranges(source.graph, open_inputs(), args.calibration_method, total=count)
-        method = f"{args.calibration_method} of {of}"
+        chosen = args.calibration_method
+        if chosen == "best":
+            table, chosen = best_ranges(source.graph, open_inputs(), total=count)
+        else:
+            table = find_ranges(source.graph, open_inputs(), chosen, total=count)
+        method = f"{chosen} of {of}"
     if plan.cache is not None:
         write_cache(plan.cache, table, tensorrt=args.tensorrt_version)
         print(f"wrote {plan.cache}: {len(table)} ranges for TensorRT {args.tensorrt_version}")

@@ -28,7 +28,7 @@ INT8_OPTIONS: dict[str, Any] = {
     "cal_data_file": None,
     "cal_cache_file": None,
     "int8_form": None,
-    "calibration_method": "percentile",
+    "calibration_method": "best",
     "sensitivity": False,
     "force_ptq": False,
 }

@@ -63,9 +63,10 @@ def add_int8_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--calibration_method",
-        choices=("entropy", "percentile", "max", "mse"),
-        default="percentile",
-        help="how a tensor's range follows from its values (default: %(default)s)",
+        choices=("best", "entropy", "percentile", "max", "mse"),
+        default="best",
+        help="how a tensor's range follows from its values; best: by whichever the maps differ "
+        "least on some of the photos (default: %(default)s)",
     )
     add(
         "--sensitivity",

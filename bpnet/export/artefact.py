@@ -1,6 +1,7 @@
 """An exported graph in the precision that was asked for, and what INT8 is calibrated with."""
 
 import dataclasses
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,15 +11,20 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bpnet.errors import DataError
-from bpnet.export.calibration import collect_histograms, make_ranges
+from bpnet.export.calibration import METHODS, collect_histograms, make_ranges
 from bpnet.export.float_convolutions import describe_float_convolutions
 from bpnet.export.graph import lift, set_contract, version_of
 from bpnet.export.precision import to_float16
 from bpnet.export.quantize import quantise, ranged_tensors
+from bpnet.export.sensitivity import map_loss
 from bpnet.export.tensorfile import read_tensorfile, tensorfile_shape
 from bpnet.inference.preprocess import InputFit, fit_image, to_tensor
 from bpnet.inference.sources import read_image
 from bpnet.pose.contract import ModelContract
+
+JUDGED = 8  # calibration inputs that methods are compared on
+
+logger = logging.getLogger(__name__)
 
 
 def to_precision(
@@ -88,6 +94,46 @@ def find_ranges(
     """
     shown = tqdm(inputs, total=total, desc="calibrating", unit="image", disable=None)
     return make_ranges(collect_histograms(graph, shown, ranged_tensors(graph)), method)
+
+
+def best_ranges(
+    graph: onnx.ModelProto,
+    inputs: Iterable[NDArray[np.float32]],
+    *,
+    total: int,
+) -> tuple[dict[str, float], str]:
+    """The table of the method whose INT8 graph draws the maps with the least mean error.
+
+    No method is best for every network: by entropy a network of ours lost 3.2 AP points and by
+    percentile 0, another lost 0.7 and 1.1. The error on a few of the inputs told which.
+
+    Args:
+        graph: The network.
+        inputs: As for ``find_ranges``. Read once.
+        total: How many there are.
+
+    Returns:
+        The table, and the name of the method.
+    """
+    kept: list[NDArray[np.float32]] = []
+
+    def passed() -> Iterator[NDArray[np.float32]]:
+        for number, image in enumerate(inputs):
+            if number % max(1, total // JUDGED) == 0 and len(kept) < JUDGED:
+                kept.append(image)
+            yield image
+
+    shown = tqdm(passed(), total=total, desc="calibrating", unit="image", disable=None)
+    histograms = collect_histograms(graph, shown, ranged_tensors(graph))
+    loss = map_loss(graph, kept)
+    tables = {method: make_ranges(histograms, method) for method in METHODS}
+    losses = {
+        method: loss(quantise(graph, table, form="onnxruntime")) for method, table in tables.items()
+    }
+    for method, lost in losses.items():
+        logger.info("mean error of the maps calibrated by %s: %.3g", method, lost)
+    best = min(losses, key=lambda method: (np.isnan(losses[method]), losses[method]))
+    return tables[best], best
 
 
 def photo_inputs(
