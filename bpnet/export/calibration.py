@@ -4,7 +4,7 @@ The float32 graph runs over the images in ONNX Runtime, one image at a time; eac
 histogram of absolute values, so that memory does not grow with the number of images.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
+from bpnet.export.equalisation import depthwise_inputs
 from bpnet.export.graph import open_session, with_outputs
 
 BINS = 2048
@@ -28,11 +29,18 @@ class AbsHistogram:
 
     The limit doubles when a larger value comes, and neighbouring bins merge: no count is spread or
     guessed, so the histogram is that of all values whatever their order.
+
+    Attributes:
+        counts: Values in each bin (BINS,).
+        limit: Upper edge of the last bin.
+        largest: Largest absolute value.
+        channels: Histograms of the channels one by one, where they are wanted.
     """
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     limit: float = 0.0
     largest: float = 0.0
+    channels: "list[AbsHistogram]" = field(default_factory=list)
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count the absolute values of an array of any shape.
@@ -172,19 +180,48 @@ def collect_histograms(
     computed = [name for name in tensors if name != source]
     session = open_session(with_outputs(model, computed), threads=threads)
     histograms = {name: AbsHistogram() for name in tensors}
+    for name, place in depthwise_inputs(model).items():
+        if name in histograms:
+            histograms[name].channels = [AbsHistogram() for _ in range(place.channels)]
     for number, image in enumerate(images):
         results = {source: image}
         results |= zip(computed, session.run(computed, {source: image[None]}), strict=True)
         for name, histogram in histograms.items():
             try:
                 histogram.add(results[name])
+                for index, channel in enumerate(histogram.channels):
+                    channel.add(results[name][:, index])
             except ModelError as error:
                 raise ModelError(f"{name}, on calibration image {number}: {error}") from error
         del results  # before the next run makes its own
     return histograms
 
 
-def make_ranges(histograms: dict[str, AbsHistogram], method: str) -> dict[str, float]:
-    """The table: the largest absolute value that int8 has to hold, for every tensor."""
+class RangeTable(dict[str, float]):
+    """The largest absolute value that int8 has to hold, for every tensor by name.
+
+    Attributes:
+        channels: The same for every channel (C,) of what depthwise convolutions read, see
+            ``equalisation``; a calibration cache does not hold them.
+    """
+
+    def __init__(
+        self, ranges: Mapping[str, float], channels: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        super().__init__(ranges)
+        self.channels = channels
+
+
+def make_ranges(histograms: dict[str, AbsHistogram], method: str) -> RangeTable:
+    """The table, by one of ``METHODS``.
+
+    Channels have their percentile: one alone has too few values for entropy, which clips them.
+    """
     choose = METHODS[method]
-    return {name: choose(histogram) for name, histogram in histograms.items()}
+    of_channel = range_by_max if method == "max" else range_by_percentile
+    channels = {
+        name: np.array([of_channel(channel) for channel in histogram.channels])
+        for name, histogram in histograms.items()
+        if histogram.channels
+    }
+    return RangeTable({name: choose(one) for name, one in histograms.items()}, channels)

@@ -32,6 +32,8 @@ from bpnet.export.activations import (
     output_convolutions,
     shared_scales,
 )
+from bpnet.export.calibration import RangeTable
+from bpnet.export.equalisation import equalise
 from bpnet.export.qdq import DEQUANTISED, LEVELS, QdqWriter, weight_scales
 
 FORMS = ("onnxruntime", "tensorrt")
@@ -48,7 +50,8 @@ def quantise(
 
     Args:
         model: A float32 graph, operators of version 13 or newer, whose nodes have names.
-        ranges: Largest absolute value of each activation tensor, by tensor name.
+        ranges: Largest absolute value of each activation tensor, by tensor name. A ``RangeTable``
+            also gives the channels of depthwise convolutions equal ranges.
         form: "tensorrt" or "onnxruntime".
         float_nodes: Names of convolutions that stay float; default: ``output_convolutions``.
 
@@ -61,8 +64,11 @@ def quantise(
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
     nodes = [node for node in convolutions(quantised) if node.name not in kept]
-    shared = {name: ranges[of] for name, of in shared_scales(model).items() if of in ranges}
-    writer = QdqWriter(quantised, {**ranges, **shared})
+    table = dict(ranges)
+    if isinstance(ranges, RangeTable):
+        table |= equalise(quantised, ranges.channels)
+    shared = {name: table[of] for name, of in shared_scales(model).items() if of in table}
+    writer = QdqWriter(quantised, table | shared)
     if form == "tensorrt":
         _write_tensorrt_form(writer, nodes)
     else:
