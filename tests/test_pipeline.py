@@ -1,5 +1,9 @@
 """Batches: pixels and keypoints land together, whatever the file, the mode and the threads."""
 
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from small_training import (
     write_image,
 )
 
+from bpnet.data.batch_reader import NICER, step_back
 from bpnet.data.pipeline import make_batches, steps_per_epoch
 from bpnet.data.records import write_records
 from bpnet.spec.dataloader import SpatialAugParams
@@ -204,6 +209,15 @@ def test_batches_do_not_depend_on_threads_or_where_training_starts(tmp_path):
     for step, one in enumerate(whole):
         together = np.concatenate([part[step]["images"] for part in parts])
         np.testing.assert_array_equal(one["images"], together)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_decoding_threads_leave_the_cores_to_the_network():
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with ThreadPoolExecutor(1, initializer=step_back) as pool:
+        asked = pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert asked.result() == min(19, own + NICER)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_an_epoch_visits_every_record_once(tmp_path):

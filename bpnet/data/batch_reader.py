@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataloader import BpNetDataloader
 from bpnet.spec.dataset import DatasetSpec
 
+NICER = 10  # of a thread's niceness
 SWITCH_INTERVAL = 2e-4  # seconds; Python's own is 5e-3, three images' decoding
 
 Arrays = tuple[
@@ -48,6 +50,16 @@ class Job:
     colours: Colours | None
     images: NDArray[np.uint8]
     masks: NDArray[np.float32]
+
+
+def step_back() -> None:
+    """Let this thread run when the network leaves a core idle, as it often does for a moment.
+
+    A thread that decodes in the middle of an operation holds up all cores that share it.
+    """
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        own = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)
 
 
 class BatchReader:
@@ -97,7 +109,7 @@ class BatchReader:
         )
         self._blank = _blank_record(next(iter(self._readers)), self.network_size)
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(self._threads, "bpnet-loader")
+        self._pool = ThreadPoolExecutor(self._threads, "bpnet-loader", step_back)
 
     def read(self, first: int, images: NDArray[np.uint8]) -> Arrays:
         """Images, masks, keypoints and paths of N training images.
