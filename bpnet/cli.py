@@ -27,6 +27,7 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "show": "draw what the network will see of a dataset",
     "benchmark": "measure how fast models run",
     "quickstart": "run every command on a drawn dataset, in minutes",
+    "skeleton": "make, check or draw a skeleton file",
     "doctor": "say what works on this machine, and how to get the rest",
     "completion": "print the completion script for bash, zsh or fish",
 }
