@@ -161,10 +161,11 @@ def test_a_bundle_holds_every_precision(export, calibration, tmp_path, capsys):
         backend = open_backend(path)
         assert backend.contract.layout == "nchw"
         assert len(backend.predict(np.stack(photos(2)))) == 2
-    opsets = {
-        path.stem: onnx.load(path).opset_import[0].version
-        for path in (tmp_path / "b" / "models").glob("*.onnx")
-    }
+    models = tmp_path / "b" / "models"
+    graphs = {path.stem: onnx.load(path) for path in models.glob("*.onnx")}
+    opsets = {name: graph.opset_import[0].version for name, graph in graphs.items()}
+    tensors = {name for node in graphs["small.fp32"].graph.node for name in node.output}
+    assert set(read_cache(models / "calibration.cache")) == tensors | {"input_1"}
     assert opsets["small.int8_tensorrt"] == 13
     assert opsets["small.int8_fp16"] == 19
     assert export("--bundle", tmp_path / "b", *calibration) == 1

@@ -1,9 +1,11 @@
 """``bpnet export`` of an ONNX network, verified on labelled images."""
 
 import json
+import sys
 
 import numpy as np
 import onnx
+import precision
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from spots import CONTRACT, write_dataset, write_model
@@ -121,3 +123,14 @@ def test_a_graph_of_fixed_size_and_layout_stays_so(root, tmp_path, capsys):
     assert "is ONNX already" in capsys.readouterr().err
     assert main([*again, "-o", str(fixed), "--overwrite"]) == 1
     assert "is the model itself" in capsys.readouterr().err
+
+
+def test_the_benchmark_measures_ap_of_every_precision(root, monkeypatch, capsys):
+    arguments = ["--model", root / "spots.onnx", "--dataset", root / "spec.json", "--json"]
+    photos = ["--calibration", root / "images", "--photos", 3, "--size", "192x256", "--rounds", 0]
+    monkeypatch.setattr(sys, "argv", ["precision.py", *map(str, (*arguments, *photos))])
+    precision.main()
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["ap_fp32"] == figures["ap_trained"] > 90
+    assert figures["people_identical_fp32"]
+    assert min(figures["ap_fp16"], figures["ap_int8"], figures["ap_int8_tensorrt"]) > 90

@@ -100,10 +100,10 @@ def _warn(args: argparse.Namespace, plan: Plan) -> None:
     if args.verify is not None and (args.verify_images != 8 or args.verify_image_dir):
         logger.warning("--verify_images and --verify_image_dir have no effect beside --verify")
     alone = args.bundle and args.output_file is None and args.engine_file is None
-    if alone and args.data_type != "fp32":
+    if alone and (args.data_type != "fp32" or args.int8_form is not None):
         logger.warning(
-            "--data_type has no effect: --bundle writes every precision, and neither -o nor "
-            "--engine_file is given"
+            "--data_type and --int8_form have no effect: --bundle writes every precision and form, "
+            "and neither -o nor --engine_file is given"
         )
     if args.backend == "uff":
         logger.warning("--backend uff has no effect: TensorRT has dropped UFF; the output is ONNX")
