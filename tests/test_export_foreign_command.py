@@ -1,5 +1,7 @@
 """``bpnet export`` of an ONNX network, verified on labelled images."""
 
+import argparse
+import dataclasses
 import json
 import sys
 
@@ -11,8 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from spots import CONTRACT, write_dataset, write_model
 
 from bpnet.cli import main
+from bpnet.commands.export_deployment import verify_engine
+from bpnet.commands.export_results import Trials
+from bpnet.commands.export_source import Source
+from bpnet.errors import ExportRejectedError
 from bpnet.export.calibration_cache import read_cache, write_cache
 from bpnet.inference.backend import open_backend
+from bpnet.inference.onnx_backend import OnnxBackend
+from bpnet.inference.sources import read_image
 
 SIZE = ["-d", "192,256,3"]
 
@@ -123,6 +131,25 @@ def test_a_graph_of_fixed_size_and_layout_stays_so(root, tmp_path, capsys):
     assert "is ONNX already" in capsys.readouterr().err
     assert main([*again, "-o", str(fixed), "--overwrite"]) == 1
     assert "is the model itself" in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_the_network_is_rejected(root, tmp_path, capsys):
+    # The file stands for an engine: whatever the backend opens is compared in the same way.
+    model = onnx.load(root / "spots.onnx")
+    engine = tmp_path / "engine.onnx"
+    onnx.save(model, engine)
+    backend = OnnxBackend(root / "spots.onnx")
+    contract = dataclasses.replace(backend.contract, height=256, width=256)
+    source = Source(model, contract, backend, None)
+    args = argparse.Namespace(engine_file=engine, data_type="fp32", max_drop=None)
+    trials = Trials(lambda: [(4, read_image(root / "images" / "4.png"))], 1)
+    assert verify_engine(args, source, trials).people.identical
+    heads = next(one for one in model.graph.initializer if one.name == "w")
+    heads.CopyFrom(numpy_helper.from_array(np.zeros((3, 3, 1, 1), np.float32), "w"))
+    onnx.save(model, engine)
+    with pytest.raises(ExportRejectedError, match="engine is not the trained network"):
+        verify_engine(args, source, trials)
+    assert [path.name for path in tmp_path.iterdir()] == ["engine.onnx.rejected"]
 
 
 def test_the_benchmark_measures_ap_of_every_precision(root, monkeypatch, capsys):
