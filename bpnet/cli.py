@@ -28,6 +28,7 @@ COMMANDS = {  # name: what it does; its module is bpnet.commands.<name>
     "benchmark": "measure how fast models run",
     "quickstart": "run every command on a drawn dataset, in minutes",
     "skeleton": "make, check or draw a skeleton file",
+    "card": "write the model card of a model, from its metadata and results",
     "doctor": "say what works on this machine, and how to get the rest",
     "completion": "print the completion script for bash, zsh or fish",
 }
@@ -40,9 +41,7 @@ LAUNCHER = ("tao", "model", "bpnet")  # what TAO's command lines begin with
 LIBRARIES = {  # importable name: its own name, the extra that brings it
     "tensorflow": ("TensorFlow", "train"),
     "keras": ("Keras", "train"),
-    "tf2onnx": ("tf2onnx", "train"),
-    "onnx": ("onnx", "train"),
-    "onnxconverter_common": ("onnxconverter-common", "train"),
+    "onnx": ("onnx", "export"),
     "matplotlib": ("matplotlib", "train"),
     "tensorrt": ("TensorRT", "tensorrt"),
     "cuda": ("cuda-python", "tensorrt"),

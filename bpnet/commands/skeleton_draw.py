@@ -179,17 +179,17 @@ def _number(
     index: int,
     skeleton: Skeleton,
 ) -> None:
-    """The keypoint's number beside its dot, on the side that its limbs leave free."""
+    """The keypoint's number beside its dot, in the widest gap between its limbs."""
     others = [sum(limb) - index for limb in skeleton.limbs if index in limb]
-    away = np.zeros(2)
-    for other in others:
-        if found[other]:
-            step = placed[index] - placed[other]
-            away += step / max(float(np.linalg.norm(step)), 1e-6)
-    if np.linalg.norm(away) < 0.5:  # the limbs go opposite ways: beside them
-        step = placed[index] - placed[others[0]] if others else np.array([0.6, 1.0])
-        away = np.array([step[1], -step[0]])
-    x, y = placed[index] + 24 * away / np.linalg.norm(away)
+    steps = [placed[other] - placed[index] for other in others if found[other]]
+    angles = sorted(math.atan2(float(y), float(x)) for x, y in steps) or [0.8 * math.pi]
+    gaps = [
+        ((angle - before) % math.tau or math.tau, before)
+        for before, angle in zip([angles[-1], *angles], angles, strict=False)
+    ]
+    width_of_gap, before = max(gaps)
+    middle = before + width_of_gap / 2
+    x, y = placed[index] + 24 * np.array([math.cos(middle), math.sin(middle)])
     text = str(index + 1)
     (width, height), _ = cv2.getTextSize(text, FONT, TEXT, 1)
     _write(image, text, (round(float(x) - width / 2), round(float(y) + height / 2)), INK, TEXT)
