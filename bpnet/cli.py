@@ -135,7 +135,8 @@ def _top_parser() -> argparse.ArgumentParser:
         prog="bpnet",
         usage="%(prog)s [-h] [--version] COMMAND ...",
         description="Train, prune, quantise and deploy multi-person 2D pose networks.",
-        epilog=f"commands:\n{table}\n\nbpnet COMMAND --help tells a command's options.",
+        epilog=f"commands:\n{table}\n\nbpnet COMMAND --help tells a command's options.\n"
+        "Lines of TAO's launcher run as they are: bpnet tao model bpnet train ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")

@@ -213,7 +213,7 @@ def _performance(
     yield "### Evaluation data, methodology and KPI"
     yield ""
     if evaluations:
-        yield "COCO's keypoint metrics (OKS), over all the images of the test data, in points."
+        yield "COCO's keypoint metrics (OKS), in points, over as many images as the table says."
         yield ""
         yield from accuracy_table(models, evaluations)
         yield ""

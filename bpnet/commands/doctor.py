@@ -127,7 +127,7 @@ def judge(checks: Sequence[Check]) -> list[Ability]:
     if not base and states.get(("ONNX Runtime", "provider cpu")) != OK:
         base = ("provider cpu",)
     old = tuple(["Python"] if states.get(("machine", "Python")) != OK else [])
-    train = (*base, *old, *lacking("extra [train]"))
+    train = (*base, *old, *lacking("extra [export]", "extra [train]"))
     ways = [("ONNX Runtime", "provider cuda"), ("GPU", "TensorFlow")]
     here = states.get(("GPU", "NVIDIA GPU")) == OK
     gpu = () if here and any(states.get(way) == OK for way in ways) else _names(ways, here)
