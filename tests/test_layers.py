@@ -26,7 +26,7 @@ LAYERS = [  # outermost first; a module imports from the layers below its own
     {"encryption", "files"},
     {"errors"},
 ]
-TENSORFLOW = {"tensorflow", "keras", "tf2onnx"}
+TENSORFLOW = {"tensorflow", "keras"}
 MAY_IMPORT_TENSORFLOW = (
     "data.records",
     "data.storage",  # for addresses such as gs://bucket only, when one is opened

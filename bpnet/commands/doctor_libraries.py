@@ -18,10 +18,9 @@ OK, NOTE, MISSING, BROKEN = "ok", "note", "missing", "broken"
 MODULES = {  # of the packages whose module has another name
     "opencv-python-headless": "cv2",
     "pyyaml": "yaml",
-    "onnxconverter-common": "onnxconverter_common",
     "cuda-python": "cuda",
 }
-EXTRAS = ("", "train", "tensorrt")  # whose packages are looked for; the first is the base install
+EXTRAS = ("", "export", "train", "tensorrt")  # looked for; the first is the base install
 TRAINING_PYTHON = (3, 11)
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, and the last of ARM
 INT8 = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")

@@ -11,6 +11,7 @@ import onnx
 from bpnet.errors import ModelError
 from bpnet.export.calibration_cache import header, read_cache
 from bpnet.export.engine_settings import flags_of
+from bpnet.export.precision import to_float16
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +79,6 @@ def settle_types(
     exact = carried == data_type or strict
     if always_strong or (can_be_strong and data_type != "fp32" and exact):
         if "fp16" in data_type and "fp16" not in carried:
-            # Needs onnxconverter-common, which a Jetson that gets finished graphs does without.
-            from bpnet.export.precision import to_float16
-
             graph = to_float16(graph)
         return graph, EngineTypes(True, paired)
     return graph, EngineTypes(False, paired, flags_of(data_type))
