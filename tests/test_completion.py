@@ -80,6 +80,9 @@ def complete_in_bash(script: Path, words: str) -> list[str]:
         ("bpnet train --dry_run --set", ["--set"]),
         ("bpnet completion ", ["bash", "zsh", "fish"]),
         ("bpnet --v", ["--version"]),
+        ("bpnet skeleton dr", ["draw"]),
+        ("bpnet skeleton draw a.json --tu", ["--turn"]),
+        ("bpnet doctor --need base t", ["train", "tensorrt"]),
     ],
 )
 def test_bash_completes(words, expected, scripts):
