@@ -69,9 +69,10 @@ class TestInit:
         assert skeleton.mirror == (0, 2, 1, 3)
         assert "heat_channels: 5, paf_channels: 6" in capsys.readouterr().out
 
-    def test_a_list_of_categories_will_do(self, tmp_path):
+    @pytest.mark.parametrize("content", [[{"name": "none"}, BEETLE], BEETLE])
+    def test_categories_alone_will_do(self, tmp_path, content):
         source, target = tmp_path / "c.json", tmp_path / "s.json"
-        source.write_text(json.dumps([{"name": "none"}, BEETLE]))
+        source.write_text(json.dumps(content))
         assert cli.main(["skeleton", "init", str(source), "-o", str(target)]) == 0
         assert Skeleton.load(target).keypoints[3] == "tail"
 

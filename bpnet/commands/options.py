@@ -138,6 +138,21 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
         help=f"number of processes; -1: one a GPU{notes['num_processes']}",
     )
     group.add_argument("--use_amp", action="store_true", help=f"mixed precision{notes['use_amp']}")
+    _add_hidden_options(group, notes)
+    group.add_argument(
+        "--log_file",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="append the messages to FILE too",
+    )
+    _add_mounts(group)
+    unused = tuple(name for name in LAUNCHER_DEFAULTS if name not in used)
+    parser.set_defaults(unused_launcher_options=unused)
+
+
+def _add_hidden_options(group: argparse._ArgumentGroup, notes: dict[str, str]) -> None:
+    """Those that TAO's launcher has without showing them."""
     group.add_argument(
         "--mpirun-arg",
         "--mpirun_arg",
@@ -157,13 +172,10 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
         help="wait for each call of the GPU; the variable CUDA_LAUNCH_BLOCKING=1 does it"
         f"{notes['launch_cuda_blocking']}",
     )
-    group.add_argument(
-        "--log_file",
-        type=Path,
-        default=None,
-        metavar="FILE",
-        help="append the messages to FILE too",
-    )
+
+
+def _add_mounts(group: argparse._ArgumentGroup) -> None:
+    """``--mount``, which ``cli`` has acted on before it parses the rest."""
     group.add_argument(
         MOUNT_OPTION,
         action="append",
@@ -173,8 +185,6 @@ def add_launcher_options(parser: argparse.ArgumentParser, *, used: tuple[str, ..
         "/workspace/tao-experiments:/data/tao; may be repeated; or the file of TAO's launcher, "
         f"~/.tao_mounts.json (default: the environment's {MOUNT_VARIABLE}, set apart by ;)",
     )
-    unused = tuple(name for name in LAUNCHER_DEFAULTS if name not in used)
-    parser.set_defaults(unused_launcher_options=unused)
 
 
 def warn_of_unused_options(args: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ KEPT = (  # of a category of somebody's file
     "derived",
     "colors",
 )
+WHOLE = 1 << 20  # bytes of a file that may be a category, or a list of them, and nothing else
 INNER_LIST = re.compile(r"\[\s+([^][{}]*?)\s+\]")
 
 
@@ -94,16 +95,18 @@ def write_skeleton(path: Path, category: dict[str, Any], name: str | None) -> No
 
 
 def _read_category(path: Path, wanted: str | None) -> dict[str, Any]:
-    """The category of an annotation file, or of a file that is nothing but categories.
+    """The category of an annotation file, or of a file that is nothing but one or several.
 
     Raises:
         DataError: There is none with keypoints.
     """
+    entries = None  # of an annotation file, which may be too large to read whole
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            bare = file.read(64).lstrip()[:1] == "["
-            file.seek(0)
-            entries = json.load(file) if bare else None
+        if path.stat().st_size < WHOLE:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            entries = content if isinstance(content, list) else None
+            if isinstance(content, dict) and "categories" not in content:
+                entries = [content]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
