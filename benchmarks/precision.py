@@ -114,7 +114,8 @@ def measure_ap(arguments: argparse.Namespace) -> dict[str, Any]:
     photos = choose_images(arguments.calibration, arguments.photos)
     inputs = photo_inputs(photos, network.contract, pad_value=pad_value)
     if arguments.method == "best":
-        ranges, method = best_ranges(network.graph, inputs, total=len(photos))
+        forms = {form for data_type, form in KINDS.values() if data_type.startswith("int8")}
+        ranges, method = best_ranges(network.graph, inputs, total=len(photos), forms=forms)
         print(f"calibrated by {method}")
     else:
         ranges = find_ranges(network.graph, inputs, arguments.method, total=len(photos))

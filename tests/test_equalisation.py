@@ -1,10 +1,13 @@
 """Channels that depthwise convolutions read get equal ranges, and the network stays what it was."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from hand_made_graph import GraphMaker, inputs, residual_graph
 
+from bpnet.commands.export_calibration import warn_of_lost_channels
 from bpnet.export.calibration import collect_histograms, make_ranges
 from bpnet.export.equalisation import depthwise_inputs, equalise
 from bpnet.export.graph import open_session, with_outputs
@@ -92,3 +95,13 @@ def test_what_others_read_too_is_left_as_it_is():
     second = shared.node("Conv", [first, "one.weight"], "two", pads=[1] * 4)
     third = shared.conv(second, "depthwise", 3, 3, group=3)
     assert depthwise_inputs(shared.model(shared.conv(third, "head", 3, 5))) == {}
+
+
+def test_a_reused_cache_of_a_depthwise_network_is_warned_of(caplog):
+    warn_of_lost_channels(Path("cal.bin"), uneven_graph(), Path("net.onnx"))
+    assert "cal.bin holds no ranges of single channels" in caplog.text
+    caplog.clear()
+    make = GraphMaker()
+    plain = make.model(make.conv("x", "head", 3, 5, kernel=1))
+    warn_of_lost_channels(Path("cal.bin"), plain, Path("net.onnx"))
+    assert not caplog.records

@@ -246,3 +246,5 @@ def test_the_best_ranges_are_those_of_the_least_error():
     table, method = best_ranges(model, [image] * 2, total=2)
     assert table["x"] == pytest.approx(100.0, rel=0.01)
     assert method != "percentile"
+    with pytest.raises(ValueError, match="form is 'other'"):
+        best_ranges(model, [image] * 2, total=2, forms=["onnxruntime", "other"])

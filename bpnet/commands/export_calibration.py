@@ -12,6 +12,7 @@ from bpnet.commands.export_source import Source
 
 if TYPE_CHECKING:
     import numpy as np
+    import onnx
     from numpy.typing import NDArray
 
     from bpnet.pose.contract import ModelContract
@@ -51,6 +52,7 @@ def find_table(args: argparse.Namespace, plan: Plan, source: Source) -> Ranges:
     if plan.cache is not None:
         header(args.tensorrt_version)  # refuses a version without caches before the work is done
     if plan.reused_cache is not None and not _needs_inputs(args):
+        warn_of_lost_channels(plan.reused_cache, source.graph, args.model)
         said = {"calibration": f"the ranges of {plan.reused_cache.name}"}
         return Ranges(read_cache(plan.reused_cache), said)
     open_inputs, count, of = _open_inputs(args, plan, source.contract, _pad_value(source))
@@ -59,7 +61,8 @@ def find_table(args: argparse.Namespace, plan: Plan, source: Source) -> Ranges:
     else:
         chosen = args.calibration_method
         if chosen == "best":
-            table, chosen = best_ranges(source.graph, open_inputs(), total=count)
+            forms = {one.form for one in plan.artefacts if one.is_int8}
+            table, chosen = best_ranges(source.graph, open_inputs(), total=count, forms=forms)
         else:
             table = find_ranges(source.graph, open_inputs(), chosen, total=count)
         method = f"{chosen} of {of}"
@@ -67,6 +70,20 @@ def find_table(args: argparse.Namespace, plan: Plan, source: Source) -> Ranges:
         write_cache(plan.cache, table, tensorrt=args.tensorrt_version)
         print(f"wrote {plan.cache}: {len(table)} ranges for TensorRT {args.tensorrt_version}")
     return Ranges(table, {"calibration": method}, open_inputs, count)
+
+
+def warn_of_lost_channels(cache: Path, graph: "onnx.ModelProto", model: Path) -> None:
+    """A cache has one range an activation: what equalises channels is not in it."""
+    from bpnet.export.equalisation import depthwise_inputs
+
+    if depthwise_inputs(graph):
+        logger.warning(
+            "%s holds no ranges of single channels, which depthwise convolutions of %s need for "
+            "their best INT8: calibrate with --cal_image_dir and another --cal_cache_file, and "
+            "compare",
+            cache,
+            model,
+        )
 
 
 def _needs_inputs(args: argparse.Namespace) -> bool:

@@ -101,8 +101,9 @@ def best_ranges(
     inputs: Iterable[NDArray[np.float32]],
     *,
     total: int,
+    forms: Collection[str] = ("onnxruntime",),
 ) -> tuple[dict[str, float], str]:
-    """The table of the method whose INT8 graph draws the maps with the least mean error.
+    """The table of the method whose INT8 graphs draw the maps with the least mean error.
 
     No method is best for every network: by entropy a network of ours lost 3.2 AP points and by
     percentile 0, another lost 0.7 and 1.1. The error on a few of the inputs told which.
@@ -111,6 +112,8 @@ def best_ranges(
         graph: The network.
         inputs: As for ``find_ranges``. Read once.
         total: How many there are.
+        forms: Of INT8, those that the table is for, see ``quantize``: values above a range are
+            cut off in one and not in the other, so the best method may not be the same.
 
     Returns:
         The table, and the name of the method.
@@ -128,7 +131,8 @@ def best_ranges(
     loss = map_loss(graph, kept)
     tables = {method: make_ranges(histograms, method) for method in METHODS}
     losses = {
-        method: loss(quantise(graph, table, form="onnxruntime")) for method, table in tables.items()
+        method: sum(loss(quantise(graph, table, form=form)) for form in forms) / len(forms)
+        for method, table in tables.items()
     }
     for method, lost in losses.items():
         logger.info("mean error of the maps calibrated by %s: %.3g", method, lost)
