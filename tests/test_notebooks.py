@@ -1,0 +1,156 @@
+"""The notebooks are valid, hold no outputs, and their command lines are what bpnet understands.
+
+``BPNET_NOTEBOOKS=1 pytest tests/test_notebooks.py`` executes them too, small, in many minutes.
+"""
+
+import ast
+import json
+import os
+import re
+import shlex
+import string
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bpnet.cli import command_parser
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FOLDER = REPOSITORY / "notebooks"
+NOTEBOOKS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.ipynb"))}
+IN_CELLS = r"\A%%bash[^\n]*\n(.*)"
+IN_TEXT = r"```bash\n(.*?)```"
+EXECUTED = "BPNET_NOTEBOOKS"
+
+Cell = dict[str, Any]
+
+
+def cells_of(name: str, kind: str) -> list[Cell]:
+    return [cell for cell in NOTEBOOKS[name]["cells"] if cell["cell_type"] == kind]
+
+
+def text_of(cell: Cell) -> str:
+    return "".join(cell["source"])
+
+
+def commands_of(name: str) -> list[str]:
+    """Every command line of bpnet, in cells that run and in blocks of text that do not."""
+    blocks = [
+        block
+        for kind, pattern in (("code", IN_CELLS), ("markdown", IN_TEXT))
+        for cell in cells_of(name, kind)
+        for block in re.findall(pattern, text_of(cell), flags=re.DOTALL)
+    ]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("bpnet ")]
+
+
+def settings_of(name: str) -> dict[str, str]:
+    """What the first code cell puts into the environment."""
+    tree = ast.parse(text_of(cells_of(name, "code")[0]))
+    tree.body = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Expr | ast.Assign)
+        and "environ" in ast.unparse(node)
+        and "PATH" not in ast.unparse(node)
+    ]
+    environment: dict[str, str] = {}
+    names = {"os": SimpleNamespace(environ=environment), "Path": Path}
+    exec(compile(tree, name, "exec"), names)
+    return environment
+
+
+LINES = [(name, line) for name in NOTEBOOKS for line in commands_of(name)]
+
+
+def test_there_are_notebooks_with_commands() -> None:
+    assert {name for name, _ in LINES} == set(NOTEBOOKS)
+    assert len(NOTEBOOKS) == 5
+
+
+@pytest.mark.parametrize(("name", "line"), LINES)
+def test_a_command_of_a_notebook_parses(name: str, line: str) -> None:
+    words = shlex.split(string.Template(line).substitute(settings_of(name)))
+    command_parser(words[1]).parse_args(words[2:])
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_valid(name: str) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbformat.validate(nbformat.read(FOLDER / f"{name}.ipynb", as_version=nbformat.NO_CONVERT))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_holds_no_outputs(name: str) -> None:
+    for cell in cells_of(name, "code"):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+        assert cell["metadata"] == {}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_says_nothing_of_the_machine_it_was_written_on(name: str) -> None:
+    assert NOTEBOOKS[name]["nbformat"] == 4
+    assert set(NOTEBOOKS[name]["metadata"]) == {"kernelspec", "language_info"}
+    assert NOTEBOOKS[name]["metadata"]["language_info"] == {"name": "python"}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_command_that_fails_ends_its_cell(name: str) -> None:
+    for cell in cells_of(name, "code"):
+        first = text_of(cell).partition("\n")[0]
+        assert first == "%%bash -e" or not first.startswith("%%")
+        assert not re.search(r"^\s*!", text_of(cell), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_python_of_a_notebook_compiles(name: str) -> None:
+    for cell in cells_of(name, "code"):
+        text = re.sub(r"^%(?!%).*$", "", text_of(cell), flags=re.MULTILINE)
+        if not text.startswith("%%"):
+            compile(text, name, "exec")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_links_of_a_notebook_lead_somewhere(name: str) -> None:
+    text = "\n".join(map(text_of, cells_of(name, "markdown")))
+    headings = {
+        line.lstrip("# ").replace(" ", "-") for line in text.splitlines() if line.startswith("#")
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        else:
+            assert (FOLDER / target).is_file()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_file_of_the_repository_that_a_notebook_names_exists(name: str) -> None:
+    text = "\n".join(text_of(cell) for cell in NOTEBOOKS[name]["cells"])
+    for path in re.findall(r"(?<![\w/])(?:specs|data_pose_config|model_pose_config)/[\w.]+", text):
+        assert (REPOSITORY / path).is_file()
+
+
+def test_every_setting_of_a_small_run_is_one_of_a_notebook() -> None:
+    tree = ast.parse((FOLDER / "run.py").read_text())
+    small = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SMALL"
+    )
+    known = set().union(*(settings_of(name) for name in NOTEBOOKS))
+    assert set(small) <= known
+
+
+@pytest.mark.skipif(EXECUTED not in os.environ, reason=f"set {EXECUTED}=1 to execute notebooks")
+def test_the_notebooks_run_to_their_ends(tmp_path: Path) -> None:
+    pytest.importorskip("nbclient")
+    command = [sys.executable, str(FOLDER / "run.py"), "--results", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert {path.stem for path in tmp_path.glob("*.ipynb")} == set(NOTEBOOKS)
