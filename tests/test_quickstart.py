@@ -7,7 +7,8 @@ import pytest
 
 from bpnet.cli import main
 
-VARIANTS = ["trained", "pruned", "retrained", "onnx_fp32", "onnx_fp16", "onnx_int8"]
+VARIANTS = ["trained", "pruned", "retrained"]
+VARIANTS += ["onnx_trained", "onnx_fp32", "onnx_fp16", "onnx_int8"]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,9 @@ def test_it_ends_with_figures_of_every_variant(quickstart: Path) -> None:
     assert [row["variant"] for row in rows] == VARIANTS
     by_name = {row["variant"]: row for row in rows}
     assert by_name["pruned"]["parameters"] <= 0.6 * by_name["trained"]["parameters"]
+    assert by_name["pruned"]["gflops"] <= 0.5 * by_name["trained"]["gflops"]
+    assert by_name["onnx_int8"]["gflops"] == by_name["pruned"]["gflops"]
+    assert by_name["onnx_trained"]["gflops"] == by_name["trained"]["gflops"]
     assert by_name["onnx_fp16"]["bytes"] < 0.6 * by_name["onnx_fp32"]["bytes"]
     assert by_name["onnx_int8"]["bytes"] < 0.4 * by_name["onnx_fp32"]["bytes"]
     assert all(0 <= row["ap"] <= 1 and row["ms_per_image"] > 0 for row in rows)
@@ -52,6 +56,6 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(
 ) -> None:
     assert main(["quickstart", "-r", str(tmp_path / "none"), "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 15
+    assert len(lines) == 18
     assert all(line.startswith("bpnet ") for line in lines)
     assert not (tmp_path / "none").exists()

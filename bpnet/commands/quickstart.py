@@ -21,8 +21,9 @@ with one table, report.html and results.json in the folder of -r. Training takes
 the rest about four minutes on two cores."""
 
 MINUTES = 10.5
-RETRAIN_SHARE = 0.28  # of the training time
-TARGET_PARAMETERS = 0.58  # part of the parameters that pruning leaves at most
+RETRAIN_SHARE = 0.36  # of the training time
+TARGET_OPERATIONS = 0.5  # part of the GFLOPs that pruning leaves at most
+GRANULARITY = 16  # filters; ONNX Runtime computes as many at once on AVX-512
 TRAIN_IMAGES = 3000
 TEST_IMAGES, CALIBRATION_IMAGES = 160, 100  # at most; no more than are drawn to train on
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -33,17 +34,19 @@ class Variant:
     """One row of the table.
 
     Attributes:
-        variant: trained, pruned, retrained or onnx_<precision>.
+        variant: trained, pruned, retrained, onnx_trained or onnx_<precision>.
         parameters: of the network.
+        gflops: of the network, an image.
         bytes: of the model file.
         ap: COCO AP on the drawn people that were not trained on.
         ap50: at OKS 0.5.
-        ms_per_image: network and decoder.
+        ms_per_image: network and decoder, all variants in turns.
         generator: version of the drawn people; figures compare within one.
     """
 
     variant: str
     parameters: int
+    gflops: float
     bytes: int
     ap: float
     ap50: float
@@ -124,6 +127,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
     pruned = root / "pruned" / "bpnet_model.keras"
     retrained = root / "retrain" / "bpnet_model.keras"
     photos, enough = str(root / "data" / "train"), str(min(CALIBRATION_IMAGES, images))
+    unseen = str(root / "data" / "val")
 
     def train(spec: str, results: str, share: float) -> list[str]:
         return [
@@ -137,9 +141,9 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
             "evaluate", "-i", inference, "-m", str(model), "-d", dataset, "-r", results,
         ]  # fmt: skip
 
-    def export(precision: str) -> list[str]:
+    def export(model: Path, name: str, precision: str) -> list[str]:
         command = [
-            "export", "-m", str(retrained), "-o", str(models / f"{precision}.onnx"),
+            "export", "-m", str(model), "-o", str(models / f"{name}.onnx"),
             "-d", "192,256,3", "--data_type", precision, "--verify_image_dir", photos,
         ]  # fmt: skip
         if precision == "int8":
@@ -154,18 +158,23 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
         evaluate("trained", trained),
         [
             "prune", "-m", str(trained), "-o", str(pruned),
-            "--target_params", str(TARGET_PARAMETERS), "--criterion", "contribution",
-            "--normalizer", "energy", "--compensate",
+            "--target_flops", str(TARGET_OPERATIONS), "-pg", str(GRANULARITY),
+            "--criterion", "contribution", "--normalizer", "energy", "--compensate",
             "--cal_image_dir", photos, "--cal_images", enough,
         ],
         evaluate("pruned", pruned),
         train("retrain", "retrain", RETRAIN_SHARE),
         evaluate("retrained", retrained),
-        *[export(precision) for precision in PRECISIONS],
-        *[evaluate(f"onnx_{name}", models / f"{name}.onnx") for name in PRECISIONS],
+        export(trained, "trained", "fp32"),
+        *[export(retrained, precision, precision) for precision in PRECISIONS],
+        *[evaluate(f"onnx_{name}", models / f"{name}.onnx") for name in ("trained", *PRECISIONS)],
+        [
+            "benchmark", "-m", *map(str, _model_files(root).values()),
+            "--input", unseen, "--json", str(root / "speed.json"),
+        ],
         [
             "inference", "-i", inference, "-m", str(models / "int8.onnx"),
-            "--input_type", "dir", "--input", str(root / "data" / "val"),
+            "--input_type", "dir", "--input", unseen,
             "--results_dir", str(root / "inference"), "--dump_visualizations",
         ],
     ]  # fmt: skip
@@ -212,31 +221,42 @@ def _run_all(commands: list[list[str]]) -> int:
     return ExitCode.DONE
 
 
-def _collect(root: Path) -> list[Variant]:
-    """The table's rows, from the files that the commands wrote."""
-    from bpnet.data.rendered import GENERATOR_VERSION
-    from bpnet.model.files import load_model
-
-    files = {
+def _model_files(root: Path) -> dict[str, Path]:
+    """The file of each variant."""
+    return {
         "trained": root / "train" / "bpnet_model.keras",
         "pruned": root / "pruned" / "bpnet_model.keras",
         "retrained": root / "retrain" / "bpnet_model.keras",
-        **{f"onnx_{name}": root / "models" / f"{name}.onnx" for name in PRECISIONS},
+        **{f"onnx_{name}": root / "models" / f"{name}.onnx" for name in ("trained", *PRECISIONS)},
     }
-    parameters: dict[str, int] = {}
+
+
+def _collect(root: Path) -> list[Variant]:
+    """The table's rows, from the files that the commands wrote."""
+    from bpnet.commands.quickstart_specs import INPUT
+    from bpnet.data.rendered import GENERATOR_VERSION
+    from bpnet.model.description import NetworkDescription, describe_network
+    from bpnet.model.files import load_model
+
+    files = _model_files(root)
+    speeds = json.loads((root / "speed.json").read_text())["results"]
+    networks: dict[str, NetworkDescription] = {}
     rows = []
-    for name, path in files.items():
+    for (name, path), speed in zip(files.items(), speeds, strict=True):
         if path.suffix == ".keras":
-            parameters[name] = load_model(path)[0].count_params()
+            networks[name] = describe_network(load_model(path)[0], *INPUT)
+        network = networks.get(name.removeprefix("onnx_"), networks.get("retrained"))
+        assert network is not None  # the networks come first
         figures = _figures(root / "evaluate" / name / "status.json")
         rows.append(
             Variant(
                 variant=name,
-                parameters=parameters[name if name in parameters else "retrained"],
+                parameters=network.parameters,
+                gflops=network.gflops,
                 bytes=path.stat().st_size,
                 ap=figures["AP_0.50:0.95_all"],
                 ap50=figures["AP_0.5"],
-                ms_per_image=figures["network_ms"] + figures["decode_ms"],
+                ms_per_image=sum(speed["ms"][stage]["median"] for stage in ("network", "decode")),
                 generator=GENERATOR_VERSION,
             )
         )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from bpnet.commands.quickstart import Variant
 
-HEADER = ("variant", "parameters", "file, kB", "AP", "AP50", "ms an image")
+HEADER = ("variant", "parameters", "GFLOPs", "file, kB", "AP", "AP50", "ms an image")
 MAP_EXAMPLES = 3
 SHEET_IMAGES = 12
 
@@ -21,6 +21,7 @@ def rows_of(variants: "Sequence[Variant]") -> list[tuple[str, ...]]:
         (
             each.variant,
             f"{each.parameters:,}",
+            f"{each.gflops:.2f}",
             f"{each.bytes / 1000:,.0f}",
             f"{each.ap:.3f}",
             f"{each.ap50:.3f}",
@@ -43,7 +44,8 @@ def write_report(root: Path, variants: "Sequence[Variant]") -> None:
         "A slim pose network, trained in minutes on drawn people, pruned, retrained and exported. "
         "AP is COCO's keypoint average precision on drawn people that were not trained on, with "
         "the flip test: each picture is also seen mirrored, and both answers are averaged. The "
-        "time is an image's, network (twice) and decoder together, on this machine."
+        "time is an image's without that test, network and decoder together, on this machine, all "
+        "variants measured in turns."
     )
     page.table(HEADER, rows_of(variants))
     page.paragraph(f"Drawn people, generator version {variants[0].generator}.", note=True)

@@ -109,6 +109,7 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
                 "root_data_path": str(root / "data"),
                 "train_records_folder_path": str(root / "records"),
                 "train_records_path": ["train-fold-000-of-001"],
+                "val_records_path": ["test-fold-000-of-001"],
                 "dataset_specs": {DATASET: str(paths["dataset"])},
             },
             "augmentation_config": {
