@@ -65,6 +65,19 @@ def settings_of(name: str) -> dict[str, str]:
     return environment
 
 
+def run_python(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FOLDER / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def strip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_python("strip.py", *arguments)
+
+
+def run_notebooks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_python("run.py", *arguments)
+
+
 LINES = [(name, line) for name in NOTEBOOKS for line in commands_of(name)]
 
 
@@ -86,18 +99,31 @@ def test_a_notebook_is_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_holds_no_outputs(name: str) -> None:
-    for cell in cells_of(name, "code"):
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-        assert cell["metadata"] == {}
+def test_cells_of_a_notebook_have_names_of_their_own(name: str) -> None:
+    assert (NOTEBOOKS[name]["nbformat"], NOTEBOOKS[name]["nbformat_minor"]) == (4, 5)
+    names = [cell["id"] for cell in NOTEBOOKS[name]["cells"]]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w-]{1,64}", name, flags=re.ASCII) for name in names)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_says_nothing_of_the_machine_it_was_written_on(name: str) -> None:
-    assert NOTEBOOKS[name]["nbformat"] == 4
-    assert set(NOTEBOOKS[name]["metadata"]) == {"kernelspec", "language_info"}
-    assert NOTEBOOKS[name]["metadata"]["language_info"] == {"name": "python"}
+def test_the_notebooks_hold_nothing_that_running_them_leaves() -> None:
+    run = strip("--check")
+    assert run.stdout == ""
+    assert run.returncode == 0
+
+
+def test_a_notebook_that_was_run_is_stripped_to_what_it_was(tmp_path: Path) -> None:
+    before = FOLDER / "3_custom_skeleton.ipynb"
+    notebook = json.loads(before.read_text())
+    code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["/home/me"]}]
+    code |= {"execution_count": 3, "metadata": {"execution": {"iopub.execute_input": "now"}}}
+    notebook["metadata"]["language_info"]["version"] = "3.13.1"
+    path = tmp_path / "run.ipynb"
+    path.write_text(json.dumps(notebook))
+    assert strip("--check", str(path)).returncode == 1
+    assert strip(str(path)).stdout == f"{path}\n"
+    assert path.read_text() == before.read_text()
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -147,10 +173,18 @@ def test_every_setting_of_a_small_run_is_one_of_a_notebook() -> None:
     assert set(small) <= known
 
 
+def test_a_cell_that_fails_ends_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    run = run_notebooks("4_int8_export", "--results", str(tmp_path / "out"))  # without the first
+    assert run.returncode == 1
+    assert "run 1_quickstart.ipynb first" in run.stderr
+    assert "run 1_quickstart.ipynb first" in (tmp_path / "out" / "4_int8_export.ipynb").read_text()
+
+
 @pytest.mark.skipif(EXECUTED not in os.environ, reason=f"set {EXECUTED}=1 to execute notebooks")
 def test_the_notebooks_run_to_their_ends(tmp_path: Path) -> None:
     pytest.importorskip("nbclient")
-    command = [sys.executable, str(FOLDER / "run.py"), "--results", str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = run_notebooks("--results", str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert {path.stem for path in tmp_path.glob("*.ipynb")} == set(NOTEBOOKS)
