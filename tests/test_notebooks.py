@@ -16,8 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from bpnet.cli import command_parser
+from bpnet.commands.quickstart_specs import write_specs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "notebooks"
@@ -78,6 +80,7 @@ def run_notebooks(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run_python("run.py", *arguments)
 
 
+OTHER_SETTINGS = {"MINUTES": "1", "RETRAIN_MINUTES": "1", "PHOTOS": "1"}
 LINES = [(name, line) for name in NOTEBOOKS for line in commands_of(name)]
 
 
@@ -160,6 +163,19 @@ def test_a_file_of_the_repository_that_a_notebook_names_exists(name: str) -> Non
     text = "\n".join(text_of(cell) for cell in NOTEBOOKS[name]["cells"])
     for path in re.findall(r"(?<![\w/])(?:specs|data_pose_config|model_pose_config)/[\w.]+", text):
         assert (REPOSITORY / path).is_file()
+
+
+def test_the_quickstart_notebook_puts_files_where_its_specs_look(tmp_path: Path) -> None:
+    paths = write_specs(tmp_path, seed=1)
+    lines = [
+        shlex.split(string.Template(line).substitute(RESULTS=tmp_path, **OTHER_SETTINGS))
+        for line in commands_of("1_quickstart")
+    ]
+    flags = {word for words in lines for word in words if word.startswith(f"{tmp_path}/specs/")}
+    assert flags <= set(map(str, paths.values()))
+    (prune,) = [words for words in lines if words[1] == "prune"]
+    retrain = yaml.safe_load(paths["retrain"].read_text())
+    assert prune[prune.index("-o") + 1] == retrain["pretrained_weights"]
 
 
 def test_every_setting_of_a_small_run_is_one_of_a_notebook() -> None:
