@@ -14,10 +14,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(shell find bpnet/decode/csrc -type f)
-FORMATTED := $(shell find bpnet/decode/csrc examples tests -name '*.cpp' -o -name '*.[ch]')
-LINTED := bpnet tests benchmarks
+FORMATTED := $(shell find bpnet/decode/csrc bpnet/export/deployment examples tests -name '*.cpp' -o -name '*.[ch]')
+LINTED := bpnet tests benchmarks notebooks
 
-.PHONY: quickstart test test-base check format fuzz ci-full clean
+.PHONY: quickstart test test-base check format fuzz notebooks ci-full clean
 
 quickstart: $(READY)
 	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
@@ -44,7 +44,12 @@ format: $(READY)
 fuzz: $(READY)
 	BPNET_FUZZ_RUNS=$(RUNS) BPNET_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/test_decode_fuzz.py
 
-ci-full: check test test-base quickstart
+# Every notebook, executed small.
+notebooks: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
+	BPNET_NOTEBOOKS=1 $(BIN)/python -m pytest tests/test_notebooks.py
+
+ci-full: check test test-base quickstart notebooks
 
 # Made anew when the dependencies or the native code change.
 $(READY): pyproject.toml $(NATIVE)
