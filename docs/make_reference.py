@@ -49,18 +49,17 @@ def write() -> None:
 def _index() -> str:
     return "\n".join(
         [
-            "# Reference",
+            "# Spec files",
             "",
-            "These pages are made from the program's own dataclasses and parsers by "
-            f"`{AGAIN}`; a test fails where they differ.",
+            "Every key of every file that bpnet reads. These pages, and those of the "
+            "[commands](commands/index.md), are made from the program's own dataclasses and "
+            f"parsers by `{AGAIN}`; a test fails where they differ.",
             "",
-            "- [Commands](commands/index.md): every command and option",
             *(f"- [{page.title}]({page.name}.md)" for page in PAGES),
             "",
             "```{toctree}",
             ":hidden:",
             "",
-            "commands/index",
             *(page.name for page in PAGES),
             "```",
             "",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -142,29 +143,42 @@ def _classes(hint: Any) -> tuple[list[type], bool]:
 
 
 def _page(page: Page) -> str:
-    others = [other.under for other in PAGES if other.kind is page.kind and other.under]
+    others = {other.under: f"{other.name}.md" for other in PAGES if other.kind is page.kind}
     lines = [f"# {page.title}", "", page.intro, ""]
     for section in sections(page.kind):
         top = section.path.partition(".")[0]
-        if top == page.under if page.under else top not in others:
-            lines += _section(section)
+        if top == page.under if page.under else top not in others or not top:
+            lines += _section(section, elsewhere={} if page.under else others)
     return "\n".join(lines)
 
 
-def _section(section: Section) -> list[str]:
+def _section(section: Section, *, elsewhere: dict[str, str]) -> list[str]:
+    """A section as heading and table; sections in it are links, to ``elsewhere`` by their path."""
     lines = []
     if section.path:
-        tag = f" of `{section.kind.__name__}`" if section.tagged else ""
-        lines += [f"## `{section.path}`{tag}", "", prose(section.kind.__doc__ or ""), ""]
+        lines += [f"## {_heading(section)}", "", prose(section.kind.__doc__ or ""), ""]
     if section.tagged:
         unless = ", which is also the default" if section.chosen else ""
         lines += [f"With `{TAG_KEY}: {section.kind.__name__}`{unless}.", ""]
     lines += ["| Key | Value | Meaning |", "|---|---|---|"]
     hints = typing.get_type_hints(section.kind)
+    inner = {part.path: part for part in reversed([*_sections(section)]) if part != section}
     for item in dataclasses.fields(section.kind):
-        row = (code(item.name), _value(item, hints[item.name]), _meaning(item))
-        lines.append(f"| {' | '.join(map(cell, row))} |")
+        path = f"{section.path}.{item.name}".lstrip(".")
+        part = inner.get(path) or inner.get(f"{path}[]")
+        place = elsewhere.get(path) or (f"#{_anchor(_heading(part))}" if part else "")
+        value = _value(item, hints[item.name], f"[section]({place})")
+        lines.append(f"| {' | '.join(map(cell, (code(item.name), value, _meaning(item))))} |")
     return [*lines, ""]
+
+
+def _heading(section: Section) -> str:
+    return f"`{section.path}`" + (f" of `{section.kind.__name__}`" if section.tagged else "")
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub and MyST make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _meaning(item: Any) -> str:
@@ -174,11 +188,12 @@ def _meaning(item: Any) -> str:
     return f"{said} Never written out again." if item.metadata["secret"] else said
 
 
-def _value(item: Any, hint: Any) -> str:
-    """What may be written, and what holds where nothing is."""
-    if _classes(hint)[0] and not _is_optional(hint):
-        return "sections" if _classes(hint)[1] else "section"
-    said = _kind(hint, item.metadata)
+def _value(item: Any, hint: Any, section: str) -> str:
+    """What may be written, and what holds where nothing is; ``section`` links to what is inside."""
+    classes, several = _classes(hint)
+    if classes and not _is_optional(hint):
+        return f"list of {section.replace('section', 'sections', 1)}" if several else section
+    said = section if classes else _kind(hint, item.metadata)
     if item.default is not dataclasses.MISSING:
         return f"{said}; default {code(_yaml(item.default))}"
     if item.default_factory is not dataclasses.MISSING:
@@ -189,8 +204,6 @@ def _value(item: Any, hint: Any) -> str:
 def _kind(hint: Any, limits: Any) -> str:
     if limits["choices"] is not None:
         return " or ".join(code(_yaml(choice)) for choice in limits["choices"])
-    if _classes(hint)[0]:
-        return "section"
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kind = next(member for member in members if member is not types.NoneType)
     said = _one_kind(kind, limits["length"]) + _range(limits["minimum"], limits["maximum"])

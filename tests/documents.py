@@ -12,18 +12,20 @@ from types import ModuleType
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
-PAGES = [*sorted(REPOSITORY.glob("[A-Z]*.md")), *sorted(DOCS.rglob("*.md"))]
+BESIDE = ("benchmarks", "examples/c", "notebooks")  # folders with a README of their own
+PAGES = [
+    *sorted(REPOSITORY.glob("[A-Z]*.md")),
+    *[REPOSITORY / folder / "README.md" for folder in BESIDE],
+    *sorted(DOCS.rglob("*.md")),
+]
 
 # Pages whose commands are about the reader's own models and data.
 ABOUT_ONES_OWN = (
     "README.md",
     "CONTRIBUTING.md",
+    *BESIDE,
     "docs/reference/",
-    "docs/how_it_works/",
-    "docs/deployment.md",
     "docs/jetson.md",
-    "docs/troubleshooting.md",
-    "docs/architecture.md",
 )
 DATA, GPU = "needs data", "needs a GPU"
 QUICKSTART, MAKES_QUICKSTART, LONG = "needs quickstart", "makes quickstart", "takes long"
