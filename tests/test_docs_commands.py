@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from documents import DOCS, MARKS, PAGES, REPOSITORY, blocks, bpnet_arguments
+from documents import DOCS, MARKS, PAGES, REPOSITORY, blocks, bpnet_arguments, reference
 
 from bpnet import cli
 from bpnet.errors import SpecError
@@ -20,6 +20,11 @@ COMMANDS = [pytest.param(line, id=name) for name, line in SHELL if bpnet_argumen
 SPECS = [block for kind in ("yaml", "json") for block in blocks(kind)]
 FOLDERS = "specs|data_pose_config|model_pose_config|benchmarks|examples|docs|release|notebooks"
 FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*\w\.\w+")
+reference()
+from reference_specs import keys  # noqa: E402
+
+KINDS = (BpNetTrainer, InferenceSpec, DatasetSpec, SkeletonFile)
+KEYS = {"SECTION.KEY"} | {key for kind in KINDS for key in keys(kind)}
 PARSERS = {name: cli.command_parser(name) for name in cli.COMMANDS}
 
 
@@ -34,7 +39,9 @@ def test_a_command_line_parses(line):
         rest.remove("--help")
         assert not [word for word in rest if word.startswith("-")]
         return
-    PARSERS[name].parse_args(rest)  # says why, and exits, where it cannot
+    args = PARSERS[name].parse_args(rest)  # says why, and exits, where it cannot
+    changed = {text.partition("=")[0] for text in getattr(args, "overrides", [])}
+    assert changed - KEYS == set()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_python_is_python_and_imports_what_is_there(block):
 def test_a_spec_or_a_part_of_one_is_read_without_a_fault(block):
     """Parts lack keys that a whole file must have; nothing else may be wrong."""
     faults = {}
-    for kind in (BpNetTrainer, InferenceSpec, DatasetSpec, SkeletonFile):
+    for kind in KINDS:
         try:
             parse_spec(block.text, kind, source=f"block.{block.language}")
         except SpecError as error:
