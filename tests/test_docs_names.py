@@ -30,6 +30,8 @@ OTHERS = {  # option: whose it is
     "--workspace": "trtexec",
     "--memPoolSize": "trtexec",
     "--stronglyTyped": "trtexec",
+    "--group-add": "docker",
+    "--user": "docker",
     "--fail-on-warning": "Sphinx",
     "--keep-going": "Sphinx",
 }
