@@ -1,6 +1,8 @@
 """Write docs/reference, the pages of every spec key, command and option, from the code itself.
 
-python docs/make_reference.py           after a key or an option has changed
+The tables of docs/accuracy_and_speed.md are copied anew from the README and the benchmarks' README.
+
+python docs/make_reference.py           after a key, an option or a figure has changed
 python docs/make_reference.py --check   exit code 1 where a page is not what it would write
 """
 
@@ -9,6 +11,8 @@ import sys
 from pathlib import Path
 
 from reference_commands import command_pages
+from reference_figures import PAGE as FIGURES
+from reference_figures import page_of_figures
 from reference_specs import PAGES, spec_pages
 
 from bpnet.files import replacing
@@ -31,12 +35,17 @@ def stale() -> list[str]:
         for name, text in made.items()
         if name in there and (FOLDER / name).read_text(encoding="utf-8") != text
     ]
+    if FIGURES.read_text(encoding="utf-8") != page_of_figures():
+        differ.append(FIGURES.name)
     return sorted({*differ, *there.symmetric_difference(made)})
 
 
 def write() -> None:
     """Write every page, and delete those of commands that are gone."""
     made = pages()
+    if FIGURES.read_text(encoding="utf-8") != (figures := page_of_figures()):
+        with replacing(FIGURES) as temporary:
+            temporary.write_text(figures, encoding="utf-8")
     for path in FOLDER.rglob("*.md"):
         if path.relative_to(FOLDER).as_posix() not in made:
             path.unlink()

@@ -9,6 +9,7 @@ from bpnet import cli
 
 make_reference = reference()
 from reference_commands import command_pages, options, parsers, without_help  # noqa: E402
+from reference_figures import refreshed  # noqa: E402
 from reference_prose import prose  # noqa: E402
 from reference_specs import PAGES, keys, sections, spec_pages  # noqa: E402
 
@@ -18,8 +19,16 @@ def test_the_pages_are_those_that_the_code_makes():
     assert not stale, f"{', '.join(stale)}: run {make_reference.AGAIN}"
 
 
+def test_rows_are_those_of_the_table_of_the_same_heading():
+    page = "a\n\n| AP | s |\n|---|---|\n| 1 | 2 |\n\n| ours |\n|---|\n| 3 |\n"
+    source = "| AP | s |\n|---|---|\n| 4 | 5 |\n| 6 | 7 |\n\n| AP |\n|---|\n| 8 |\n"
+    new = "a\n\n| AP | s |\n|---|---|\n| 4 | 5 |\n| 6 | 7 |\n\n| ours |\n|---|\n| 3 |\n"
+    assert refreshed(page, [source]) == new
+
+
 def test_a_missing_a_changed_and_a_foreign_page_are_stale(tmp_path, monkeypatch):
     monkeypatch.setattr(make_reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(make_reference, "page_of_figures", make_reference.FIGURES.read_text)
     make_reference.write()
     assert make_reference.stale() == []
     (tmp_path / "commands" / "train.md").unlink()
