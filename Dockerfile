@@ -1,34 +1,62 @@
 # syntax=docker/dockerfile:1
-# bpnet with training on NVIDIA GPUs:
-#   docker build -t bpnet .
-#   docker run --rm --gpus all -v "$PWD:/workspace" bpnet train -e specs/bpnet_train_m1_coco.yaml -r results
+# bpnet as a program, run by an unprivileged user. Two targets:
+#   docker build -t bpnet .                       # gpu: trains on NVIDIA GPUs
+#   docker build --target cpu -t bpnet:cpu .      # no CUDA
+#   docker build --target cpu --build-arg EXTRA=export -t bpnet:runtime .    # no TensorFlow either
+#   docker run --rm --gpus all --user "$(id -u):$(id -g)" -e HOME=/tmp -v "$PWD:/workspace" \
+#       bpnet train -e specs/bpnet_train_m1_coco.yaml -r results
+# Whether it works:  docker run --rm --gpus all --entrypoint python bpnet /opt/smoke.py --need keras
 
-FROM nvidia/cuda:12.9.1-base-ubuntu24.04 AS build
+FROM ubuntu:24.04 AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         g++ python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/bpnet && /opt/bpnet/bin/pip install --no-cache-dir --upgrade pip
 WORKDIR /source
-# The dependencies first: they change less often than the code.
-COPY pyproject.toml README.md LICENSE ./
-COPY bpnet/__init__.py bpnet/__init__.py
-COPY bpnet/decode bpnet/decode
-RUN /opt/bpnet/bin/pip install --no-cache-dir ".[train-gpu]"
-COPY bpnet bpnet
-RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps --force-reinstall .
 
-FROM nvidia/cuda:12.9.1-base-ubuntu24.04
+FROM build AS wheel
+COPY pyproject.toml README.md LICENSE ./
+COPY bpnet bpnet
+RUN /opt/bpnet/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+# The dependencies apart from the code, which changes more often.
+FROM build AS cpu-packages
+ARG EXTRA=train
+COPY pyproject.toml release/requirements.py ./
+RUN /opt/bpnet/bin/python requirements.py pyproject.toml "$EXTRA" >requirements.txt \
+    && /opt/bpnet/bin/pip install --no-cache-dir -r requirements.txt
+COPY --from=wheel /wheels /wheels
+RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
+
+FROM build AS gpu-packages
+COPY pyproject.toml release/requirements.py ./
+RUN /opt/bpnet/bin/python requirements.py pyproject.toml train-gpu >requirements.txt \
+    && /opt/bpnet/bin/pip install --no-cache-dir -r requirements.txt
+COPY --from=wheel /wheels /wheels
+RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
+
+FROM ubuntu:24.04 AS runtime
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 bpnet
-COPY --from=build /opt/bpnet /opt/bpnet
+    && useradd --create-home --uid 10001 bpnet \
+    && install -d -o bpnet -g bpnet /workspace
+COPY release/smoke.py /opt/smoke.py
 COPY specs /workspace/specs
 COPY data_pose_config /workspace/data_pose_config
 COPY model_pose_config /workspace/model_pose_config
 ENV PATH=/opt/bpnet/bin:$PATH PYTHONUNBUFFERED=1
-USER bpnet
+USER 10001
 WORKDIR /workspace
+HEALTHCHECK --interval=10m --timeout=1m CMD ["bpnet", "doctor", "--need", "base"]
 ENTRYPOINT ["bpnet"]
 CMD ["--help"]
+
+FROM runtime AS cpu
+COPY --from=cpu-packages /opt/bpnet /opt/bpnet
+
+# CUDA's libraries come with TensorFlow; the driver is the host's, put in by NVIDIA's runtime.
+FROM runtime AS gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
+COPY --from=gpu-packages /opt/bpnet /opt/bpnet
