@@ -87,8 +87,16 @@ class VisibilityFlags:
 class DataFilteringParams:
     """Which people become the main person of a record."""
 
-    min_acceptable_height: int = setting("Least height, pixels.", default=32, minimum=0)
-    min_acceptable_width: int = setting("Least width, pixels.", default=32, minimum=0)
+    min_acceptable_height: int = setting(
+        "Pixels; times min_acceptable_width the least area of a person, as in TAO.",
+        default=32,
+        minimum=0,
+    )
+    min_acceptable_width: int = setting(
+        "Pixels; times min_acceptable_height the least area of a person, as in TAO.",
+        default=32,
+        minimum=0,
+    )
     min_acceptable_kpts: int = setting("Least number of labelled keypoints.", default=5, minimum=0)
     min_acceptable_interperson_dist_ratio: float = setting(
         "Least distance to an accepted person, as a part of that person's longer box side.",
