@@ -15,9 +15,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(shell find bpnet/decode/csrc -type f)
 FORMATTED := $(shell find bpnet/decode/csrc bpnet/export/deployment examples tests -name '*.cpp' -o -name '*.[ch]')
-LINTED := bpnet tests benchmarks notebooks
+LINTED := bpnet tests benchmarks docs notebooks release
 
-.PHONY: quickstart test test-base check format fuzz notebooks ci-full clean
+.PHONY: quickstart test test-base check format fuzz docs notebooks wheels ci-full clean
 
 quickstart: $(READY)
 	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
@@ -44,12 +44,23 @@ format: $(READY)
 fuzz: $(READY)
 	BPNET_FUZZ_RUNS=$(RUNS) BPNET_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/test_decode_fuzz.py
 
+# The documentation site, into build/site.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs build/site
+
 # Every notebook, executed small.
 notebooks: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
 	BPNET_NOTEBOOKS=1 $(BIN)/python -m pytest tests/test_notebooks.py
 
-ci-full: check test test-base quickstart notebooks
+# Source archive and wheels into dist/.
+wheels:
+	release/build_wheels $(PYTHONS)
+
+ci-full: check docs test test-base quickstart notebooks
+	BPNET_QUICKSTART=$(RESULTS) $(BIN)/python -m pytest tests/test_docs_run.py
 
 # Made anew when the dependencies or the native code change.
 $(READY): pyproject.toml $(NATIVE)
