@@ -18,10 +18,10 @@ EPILOG = """examples:
 draws a dataset, writes the spec files, then runs bpnet dataset_convert, train, evaluate, prune,
 train (again), export and inference, each printed as a command line that also works alone. It ends
 with one table, report.html and results.json in the folder of -r. Training takes --minutes in all,
-the rest about four minutes on two cores."""
+the rest about two minutes on two cores."""
 
-MINUTES = 10.5
-RETRAIN_SHARE = 0.36  # of the training time
+MINUTES = 11.2
+RETRAIN_SHARE = 0.34  # of the training time
 TARGET_OPERATIONS = 0.5  # part of the GFLOPs that pruning leaves at most
 GRANULARITY = 16  # filters; ONNX Runtime computes as many at once on AVX-512
 TRAIN_IMAGES = 3000
@@ -40,7 +40,7 @@ class Variant:
         bytes: of the model file.
         ap: COCO AP on the drawn people that were not trained on.
         ap50: at OKS 0.5.
-        ms_per_image: network and decoder, all variants in turns.
+        ms_per_image: network and decoder on one core, all variants in turns.
         generator: version of the drawn people; figures compare within one.
     """
 
@@ -170,7 +170,7 @@ def _command_lines(root: Path, minutes: float, images: int) -> list[list[str]]:
         *[evaluate(f"onnx_{name}", models / f"{name}.onnx") for name in ("trained", *PRECISIONS)],
         [
             "benchmark", "-m", *map(str, _model_files(root).values()),
-            "--input", unseen, "--json", str(root / "speed.json"),
+            "--threads", "1", "--input", unseen, "--json", str(root / "speed.json"),
         ],
         [
             "inference", "-i", inference, "-m", str(models / "int8.onnx"),

@@ -44,8 +44,8 @@ def write_report(root: Path, variants: "Sequence[Variant]") -> None:
         "A slim pose network, trained in minutes on drawn people, pruned, retrained and exported. "
         "AP is COCO's keypoint average precision on drawn people that were not trained on, with "
         "the flip test: each picture is also seen mirrored, and both answers are averaged. The "
-        "time is an image's without that test, network and decoder together, on this machine, all "
-        "variants measured in turns."
+        "time is an image's without that test, network and decoder together, on one core of this "
+        "machine, all variants measured in turns."
     )
     page.table(HEADER, rows_of(variants))
     page.paragraph(f"Drawn people, generator version {variants[0].generator}.", note=True)

@@ -92,7 +92,7 @@ def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
         "random_seed": seed,
         "num_epoch": 100,  # more than the minutes allow: the clock ends the training
         "checkpoint_n_epoch": 1,
-        "validation_every_n_epoch": 2,
+        "validation_every_n_epoch": 3,
         "max_ckpt_to_keep": 2,
         "use_stagewise_lr_multipliers": False,
         "ema_decay": 0.999,
