@@ -19,7 +19,7 @@ from bpnet.errors import ExitCode
 OURS = sorted((REPOSITORY / ".github/workflows").glob("*.yml"))
 EXAMPLES = REPOSITORY / "examples/ci"
 GITHUB, GITLAB = EXAMPLES / "github.yml", EXAMPLES / "gitlab.yml"
-MATRIX = {"python": "3.12", "machine": "x86_64", "shard": "1"}
+MATRIX = {"python": "3.12", "machine": "x86_64", "kind": "train", "shard": "1"}
 IMAGE = "bpnet:runtime"  # that a workflow builds
 PARTS = range(1, 5)
 
@@ -95,7 +95,12 @@ def test_a_command_of_a_workflow_is_real(line: str) -> None:
         project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
         assert [name for name in extras if not re.search(rf"^{name} = \[", project, re.M)] == []
     else:
-        assert words[0] in ("docker", "python", ".venv/bin/python", "ci/fetch_val2017")
+        assert words[0] in (
+            "docker",
+            ".venv/bin/python",
+            "ci/fetch_val2017",
+            "release/test_wheel",
+        )
     files = re.findall(r"(?<![\w-])(?:release|notebooks)/[\w.-]+|ci/fetch_val2017", line)
     assert [name for name in files if not _of_repository(name).is_file()] == []
 
@@ -109,6 +114,7 @@ def test_the_workflows_hold_the_commands_that_matter() -> None:
     assert {"make check PYTHON=python3.11", 'make test PYTHON="python3.12"'} <= ours
     assert any(line.startswith("make ci-full") for line in ours)
     assert any("release/build_wheels" in line for line in ours)
+    assert 'release/test_wheel "python3.12" "train"' in ours
     assert any(bpnet_line(line) for line in ours)
 
 
