@@ -17,7 +17,7 @@ NATIVE := $(shell find bpnet/decode/csrc -type f)
 FORMATTED := $(shell find bpnet/decode/csrc bpnet/export/deployment examples tests -name '*.cpp' -o -name '*.[ch]')
 LINTED := bpnet tests benchmarks docs notebooks release
 
-.PHONY: quickstart test test-base check format fuzz docs notebooks wheels ci-full clean
+.PHONY: quickstart test test-base check format fuzz docs notebooks wheels test-wheels ci-full clean
 
 quickstart: $(READY)
 	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
@@ -59,7 +59,12 @@ notebooks: $(READY)
 wheels:
 	release/build_wheels $(PYTHONS)
 
-ci-full: check docs test test-base quickstart notebooks
+# The tests against the wheels, from outside the source tree.
+test-wheels: wheels
+	release/test_wheel $(PYTHON_BASE) base
+	release/test_wheel $(PYTHON) train
+
+ci-full: check docs test test-base test-wheels quickstart notebooks
 	BPNET_QUICKSTART=$(RESULTS) $(BIN)/python -m pytest tests/test_docs_run.py
 
 # Made anew when the dependencies or the native code change.
