@@ -1,6 +1,7 @@
-"""Names of model files, and writing files so that a killed process never leaves half of one."""
+"""Model files: their names, their digests, and writing so that a kill never leaves half of one."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from bpnet.errors import DataError
 
 HDF5_SUFFIXES = (".hdf5", ".h5")  # TAO's models; ours are never these
 KERAS_SUFFIXES = (".keras", ".tlt", *HDF5_SUFFIXES)
+DIGEST_CHUNK = 1 << 20  # bytes
 
 
 def model_candidates(path: Path) -> tuple[Path, ...]:
@@ -53,3 +55,19 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    summed = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(DIGEST_CHUNK):
+                summed.update(chunk)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    return summed.hexdigest()

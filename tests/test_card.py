@@ -9,7 +9,8 @@ import pytest
 
 from bpnet import cli
 from bpnet.commands.card_markdown import table
-from bpnet.export.sidecar import digest, write_sidecar
+from bpnet.export.sidecar import write_sidecar
+from bpnet.files import digest
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataset import Category

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bpnet.errors import DataError, SpecError
-from bpnet.export.sidecar import digest, sidecar_path
-from bpnet.files import model_candidates
+from bpnet.export.sidecar import sidecar_path
+from bpnet.files import digest, model_candidates
 from bpnet.inference.backend import open_backend
 from bpnet.inference.description import Describe
 from bpnet.inference.tensorrt_backend import SIDECAR_KEY

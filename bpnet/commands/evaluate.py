@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import math
 import re
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from bpnet.commands.options import (
     add_results,
     add_spec_options,
     at_least,
+    points,
     print_dry_run,
     warn_of_missing,
 )
@@ -159,7 +159,7 @@ def _add_baseline(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max_drop",
-        type=_points,
+        type=points,
         metavar="POINTS",
         help="AP points, hundredths, that AP may be lower (default: as the baseline says, and "
         f"{MAX_DROP} in a new one)",
@@ -306,14 +306,3 @@ def _shard(text: str) -> tuple[int, int]:
     if found is None or int(found[1]) > int(found[2]):
         raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, found {text}")
     return int(found[1]), int(found[2])
-
-
-def _points(text: str) -> float:
-    """The argparse type of a number of AP points."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"expected AP points from 0 to 100, found {text}")
-    return number

@@ -1,7 +1,6 @@
 """Where the people of an evaluation come from: a model, a file of detections, several shards."""
 
 import argparse
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from bpnet.commands.evaluate_files import (
 )
 from bpnet.commands.prediction import open_predictor, spec_block
 from bpnet.errors import DataError
-from bpnet.files import model_candidates
+from bpnet.files import digest, model_candidates
 
 if TYPE_CHECKING:
     from bpnet.data.coco import CocoDataset, CocoImage
@@ -288,8 +287,4 @@ def _describe_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> d
     """Name and SHA-256 of the model's file."""
     given = args.model_filename or Path(str(None if spec is None else spec.model_path))
     path = next(file for file in model_candidates(given) if file.is_file())
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"file": path.name, "sha256": digest.hexdigest()}
+    return {"file": path.name, "sha256": digest(path)}

@@ -1,10 +1,9 @@
 """The options of ``bpnet export`` about INT8, and about comparing exports with the network."""
 
 import argparse
-import math
 from pathlib import Path
 
-from bpnet.commands.options import at_least
+from bpnet.commands.options import at_least, points
 
 TENSORRT_VERSION = "10.3.0"  # of JetPack 6.1 and 6.2, which the header of a cache has to name
 INT8_FORMS = ("onnxruntime", "tensorrt")
@@ -117,14 +116,3 @@ def add_verification_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="without --verify: where they are (default: --cal_image_dir, else drawn ones)",
     )
-
-
-def points(text: str) -> float:
-    """The argparse type of a number of AP points."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"expected AP points from 0 to 100, found {text}")
-    return number

@@ -193,8 +193,7 @@ def _provenance(
     args: argparse.Namespace, spec: "BpNetTrainer | None", contract: "ModelContract"
 ) -> dict[str, str]:
     """Where the export comes from: model file, training spec, licences; unknown is empty."""
-    from bpnet.export.sidecar import digest
-    from bpnet.files import model_candidates
+    from bpnet.files import digest, model_candidates
 
     found = next((file for file in model_candidates(args.model) if file.exists()), args.model)
     said = {"source": found.name, "source_sha256": digest(found), "dataset": "", "ap": ""}

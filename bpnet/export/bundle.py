@@ -27,9 +27,9 @@ from bpnet.export.deepstream import (
     to_yaml,
 )
 from bpnet.export.engine_settings import EngineSettings
-from bpnet.export.sidecar import digest, versions
+from bpnet.export.sidecar import versions
 from bpnet.export.triton import FILES, PLATFORMS, config, repositories
-from bpnet.files import make_folder, replacing
+from bpnet.files import digest, make_folder, replacing
 from bpnet.inference.tensorrt_backend import SIDECAR_KEY
 from bpnet.pose.contract import ModelContract
 

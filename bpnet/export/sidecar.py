@@ -3,7 +3,6 @@
 Engines carry no metadata of their own, and tools that cannot read ONNX read this.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -13,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import bpnet
-from bpnet.errors import DataError
-from bpnet.files import replacing
+from bpnet.files import digest, replacing
 from bpnet.inference.tensorrt_backend import SIDECAR_KEY
 from bpnet.pose.contract import ModelContract
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "tensorrt")
-CHUNK = 1 << 20  # bytes
 FLAT_LIST = re.compile(r"\[\n\s*([^][{}]*?)\n\s*\]")  # no text in JSON holds a line end
 LINE_END = re.compile(r"\n\s*")
 
@@ -62,22 +59,6 @@ def _readable(said: Mapping[str, Any]) -> str:
     """JSON for people: a line a key, and a line a list of numbers."""
     text = json.dumps(said, indent=1, ensure_ascii=False)
     return FLAT_LIST.sub(lambda found: f"[{LINE_END.sub(' ', found[1])}]", text) + "\n"
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    summed = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                summed.update(chunk)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return summed.hexdigest()
 
 
 def versions() -> dict[str, str]:

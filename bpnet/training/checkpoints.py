@@ -5,7 +5,6 @@ renamed; the state carries the model file's digest. So a pair that a killed proc
 written, or half replaced, is known and passed over for the one before it.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -18,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bpnet.errors import DataError, ModelError
-from bpnet.files import replacing
+from bpnet.errors import ModelError
+from bpnet.files import digest, replacing
 from bpnet.model.files import load_model, save_model
 from bpnet.pose.contract import ModelContract
 from bpnet.training.optimizer import Optimizer
@@ -255,12 +254,3 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         reason = str(error)
     logger.warning("%s is passed over: %s", path, reason)
     return None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
