@@ -55,6 +55,10 @@ def test_tensorrt_is_told_of_the_precision() -> None:
     )
     assert (name, second, last) == (TENSORRT, CUDA, CPU)
     assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("True", "True")
+    ((_, options), *_) = provider_list("tensorrt", threads=None, precision="int8+fp16")
+    assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("True", "True")
+    ((_, options), *_) = provider_list("tensorrt", threads=None, precision="fp16")
+    assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("False", "True")
     ((_, options), *_) = provider_list("tensorrt", threads=None, precision="fp32")
     assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("False", "False")
 

@@ -62,7 +62,8 @@ def provider_list(
     Args:
         provider: what ``choose_provider`` gave.
         threads: of OpenVINO on a CPU; None: all cores.
-        precision: fp32, fp16 or int8: TensorRT is told of the arithmetic that the file asks for.
+        precision: fp32, fp16, int8 or int8+fp16: TensorRT is told of the arithmetic that the file
+            asks for.
     """
     # cuDNN's default tries every algorithm, for seconds, at each new size of the input.
     cuda = (NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})
@@ -73,8 +74,8 @@ def provider_list(
         options = {
             "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(cache_folder()),
-            "trt_fp16_enable": str(precision in ("fp16", "int8")),
-            "trt_int8_enable": str(precision == "int8"),
+            "trt_fp16_enable": str(precision != "fp32"),  # beside INT8, for what has no pairs
+            "trt_int8_enable": str("int8" in precision),
         }
         return [(NAMES["tensorrt"], options), cuda, cpu]
     if provider == "openvino":

@@ -57,7 +57,7 @@ class Speed:
 
     Attributes:
         model: its name.
-        precision: fp32, fp16 or int8, as the model says of itself.
+        precision: fp32, fp16, int8 or int8+fp16, as the model says of itself.
         runs_on: the library and device.
         threads: of the network; None: all cores.
         height: of the network's input, pixels.
