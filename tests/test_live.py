@@ -3,12 +3,14 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clips import number_of, sends, serving, wreck_packets, write_clip
 
 from bpnet.errors import DataError
+from bpnet.inference.feeds import AddressFeed, FeedLostError, Shot
 from bpnet.inference.frames import Frame
 from bpnet.inference.live import LiveSource, StreamPolicy, open_camera, open_stream
 from bpnet.inference.media import PresentationClock
@@ -143,6 +145,18 @@ def test_a_refused_connection_is_tried_again_with_growing_waits(
         ]
         assert waits == ["0.01 s", "0.02 s", "0.03 s", "0.03 s"]
         assert SECRETS not in frame.failure + caplog.text
+
+
+def test_a_stream_that_stays_gone_for_thousands_of_attempts_ends_in_a_sentence() -> None:
+    def fail() -> Iterator[Shot]:
+        raise FeedLostError("it is gone")
+        yield
+
+    feed = AddressFeed("rtsp://camera/door", timeout=1)
+    feed.shots = fail
+    policy = StreamPolicy(reconnects=2000, first_wait=0.0, longest_wait=0.0)
+    (last,) = LiveSource(feed, name="door", policy=policy)
+    assert last.failure == "door: it is gone; 2000 attempts to connect again failed"
 
 
 def test_a_silent_stream_is_lost_after_its_timeout(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from bpnet.inference.media import PresentationClock, reason_of
 
 logger = logging.getLogger(__name__)
 
+MOST_DOUBLINGS = 32  # of the wait between attempts: by then it is as long as any may be
 CLOSING = 1.0  # seconds to wait for the reading thread; it may be waiting for the network
 
 
@@ -224,7 +225,8 @@ class LiveSource:
                     return None
                 if error.final or attempts == self._policy.reconnects:
                     return self._said(error, attempts)
-                wait = min(self._policy.first_wait * 2**attempts, self._policy.longest_wait)
+                doubled = 2.0 ** min(attempts, MOST_DOUBLINGS)
+                wait = min(self._policy.first_wait * doubled, self._policy.longest_wait)
                 attempts += 1
                 logger.warning(
                     "%s: %s; attempt %s of %s to connect again in %g s",
