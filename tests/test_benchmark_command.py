@@ -1,5 +1,6 @@
 """``bpnet benchmark`` through ``main``: every combination is a line, in the table and in JSON."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def test_people_of_a_folder_are_found(
     (result,) = measure(capsys, "-m", model, "--input", str(photos), *batch)
     assert result["people"] == 1.5
     assert (result["height"], result["width"]) == (256, 256)
+
+
+def test_people_are_sought_by_the_models_own_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_spots(tmp_path / "photos/a.png", [((80, 50), (84, 140))])
+    blind = dataclasses.replace(CONTRACT, heatmap_threshold=2.0)  # no spot is so bright
+    model = str(write_model(tmp_path / "blind.onnx", blind))
+    chosen = ["-m", model, "--input", str(tmp_path / "photos")]
+    (result,) = measure(capsys, *chosen)
+    assert result["people"] == 0
+    (result,) = measure(capsys, *chosen, "--set", "heatmap_threshold=0.1")
+    assert result["people"] == 1
 
 
 def test_the_table_has_a_line_a_combination_and_the_file_the_rest(

@@ -1,5 +1,6 @@
 """``bpnet inference`` through ``main``: results, drawings, and every wrong input in a sentence."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from spots import write_model, write_spots
+from spots import CONTRACT, write_model, write_spots
 
 from bpnet.cli import main
 
@@ -162,6 +163,21 @@ def test_dry_run_names_what_is_not_there_yet(
     assert code == 0
     assert "pad_value: 128" in said
     assert "not there yet: gone.keras; gone.jpg" in said
+
+
+def test_set_leaves_the_models_own_thresholds(
+    infer: Callable[..., tuple[int, dict, str]], tmp_path: Path
+) -> None:
+    blind = dataclasses.replace(CONTRACT, heatmap_threshold=2.0)  # no spot is so bright
+    model = write_model(tmp_path / "blind.onnx", blind)
+    photo = write_spots(tmp_path / "photo.png", [((80, 50), (84, 140))])
+    chosen = ["-m", model, "--input", photo, "--set", "flip_test=true"]
+    _, content, _ = infer(*chosen)
+    assert content["images"][0]["scores"] == []
+    assert content["inference_spec"]["heatmap_threshold"] == 2.0
+    _, content, _ = infer(*chosen, "--set", "heatmap_threshold=0.1")
+    assert len(content["images"][0]["scores"]) == 1
+    assert content["inference_spec"]["heatmap_threshold"] == 0.1
 
 
 def test_an_option_without_effect_is_warned_of_once(

@@ -179,7 +179,8 @@ def _open_cases(args: argparse.Namespace, spec: "InferenceSpec | None") -> "list
         for provider in providers:
             for threads in args.threads:
                 one.provider, one.threads, one.batch_size = provider, threads, 1
-                cases += _cases_of(open_predictor(one, spec), args, spec, str(path), threads)
+                opened, said = open_predictor(one, spec)
+                cases += _cases_of(opened, args, said, str(path), threads)
     return cases
 
 
@@ -193,12 +194,13 @@ def _cases_of(
     """The sizes, batches and streams of an opened model."""
     import dataclasses
 
+    from bpnet.inference.decoding import with_model_thresholds
     from bpnet.inference.predictor import predictor_of
     from bpnet.inference.speed import Case
     from bpnet.spec.inference import InferenceSpec
 
     contract = opened.backend.contract
-    base = spec or InferenceSpec()
+    base = spec or with_model_thresholds(InferenceSpec(), contract)
     said = base.input_shape
     sizes = args.sizes or [(said[0], said[1]) if said else contract.usual_size]
     if contract.height is not None and contract.width is not None:

@@ -84,7 +84,7 @@ def detect_with_model(
     from bpnet.inference.results import persons_block
     from bpnet.inference.validation import detect_people
 
-    predictor = open_predictor(args, spec)
+    predictor, spec = open_predictor(args, spec)
     skeleton = predictor.backend.contract.skeleton
     images = dataset.images[: args.limit]
     number, count = args.shard or (1, 1)

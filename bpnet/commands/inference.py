@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         window = open_window() if args.show else None
         sources = _open_sources(args)
         try:
-            predictor = open_predictor(args, spec)
+            predictor, spec = open_predictor(args, spec)
             work = Run(args, spec, predictor, sources, results_dir, window)
         except BaseException:
             for source in sources:

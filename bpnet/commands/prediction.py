@@ -70,14 +70,19 @@ def read_inference_spec(args: argparse.Namespace) -> "InferenceSpec | None":
     return None
 
 
-def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "Predictor":
-    """The predictor of ``-m``, or of the spec's model.
+def open_predictor(
+    args: argparse.Namespace, spec: "InferenceSpec | None"
+) -> "tuple[Predictor, InferenceSpec | None]":
+    """The predictor of ``-m``, or of the spec's model, and the spec that it runs by.
+
+    Where ``--set`` alone makes the spec, thresholds that it leaves out are the model's own.
 
     Raises:
         SpecError: Nothing names a model.
     """
+    from bpnet.inference.decoding import THRESHOLDS, with_model_thresholds
     from bpnet.inference.description import describe_by_inference_spec
-    from bpnet.inference.predictor import build_predictor
+    from bpnet.inference.predictor import build_predictor, predictor_of
 
     path = _model_path(args, spec)
     if path is None:
@@ -100,7 +105,15 @@ def open_predictor(args: argparse.Namespace, spec: "InferenceSpec | None") -> "P
     )
     if spec is not None and not described:
         _warn_of_unused_keys(path, spec)
-    return predictor
+    if spec is not None and args.inference_spec is None:
+        said = {override.partition("=")[0].strip() for override in args.overrides}
+        backend, given = predictor.backend, spec
+        spec = with_model_thresholds(given, backend.contract, set(THRESHOLDS) - said)
+        if spec != given:
+            predictor = predictor_of(
+                backend, spec, batch_size=args.batch_size, threads=args.threads
+            )
+    return predictor, spec
 
 
 def missing_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> list[Path]:

@@ -21,6 +21,7 @@ from bpnet.errors import DataError
 from bpnet.export.agreement import AgreementCount
 from bpnet.export.verify import Comparison, DifferenceSum
 from bpnet.inference.backend import Backend
+from bpnet.inference.decoding import with_model_thresholds
 from bpnet.inference.onnx_backend import OnnxBackend
 from bpnet.inference.predictor import Predictor, PreparedImage, predictor_of
 from bpnet.inference.preprocess import InputFit, fit_image
@@ -62,10 +63,7 @@ def predictor_at(
         height: Of the network's input, pixels.
         width: Of the network's input, pixels.
     """
-    contract = backend.contract
-    said = spec or InferenceSpec(
-        heatmap_threshold=contract.heatmap_threshold, paf_threshold=contract.paf_threshold
-    )
+    said = spec or with_model_thresholds(InferenceSpec(), backend.contract)
     plain = dataclasses.replace(
         said,
         input_shape=[height, width],

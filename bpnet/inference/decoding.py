@@ -2,12 +2,24 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 
 from bpnet.decode import DecoderSettings
 from bpnet.errors import SpecError
+from bpnet.pose.contract import ModelContract
 from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
+
+THRESHOLDS = ("heatmap_threshold", "paf_threshold")  # that a model's contract says too
+
+
+def with_model_thresholds(
+    spec: InferenceSpec, contract: ModelContract, names: Iterable[str] = THRESHOLDS
+) -> InferenceSpec:
+    """``spec`` with those of its ``THRESHOLDS`` that ``names`` lists as the model itself says."""
+    own = {name: getattr(contract, name) for name in names}
+    return dataclasses.replace(spec, **own)
 
 
 def decoder_settings(spec: InferenceSpec) -> DecoderSettings:

@@ -1,6 +1,5 @@
 """``from bpnet import load``: people in an image in a line of Python."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +7,12 @@ from typing import Any
 
 from bpnet.errors import SpecError
 from bpnet.inference.backend import open_backend
+from bpnet.inference.decoding import THRESHOLDS, with_model_thresholds
 from bpnet.inference.description import describe_by_inference_spec
 from bpnet.inference.predictor import Predictor, predictor_of
 from bpnet.pose.contract import ModelContract
 from bpnet.spec.inference import InferenceSpec
 from bpnet.spec.reader import parse_spec, read_spec
-
-THRESHOLDS = ("heatmap_threshold", "paf_threshold")
 
 
 def load(
@@ -68,8 +66,7 @@ def load(
         provider=provider,
     )
     if said is not None:
-        own = {name: getattr(backend.contract, name) for name in silent}
-        said = dataclasses.replace(said, **own)
+        said = with_model_thresholds(said, backend.contract, silent)
     return predictor_of(backend, said, batch_size=batch_size, threads=threads)
 
 

@@ -17,7 +17,7 @@ from bpnet.decode import Decoder
 from bpnet.errors import SpecError
 from bpnet.inference.averaging import average_mirrored, average_scales, from_cell_corners
 from bpnet.inference.backend import Backend, open_backend
-from bpnet.inference.decoding import decoder_settings
+from bpnet.inference.decoding import decoder_settings, with_model_thresholds
 from bpnet.inference.description import Describe
 from bpnet.inference.preprocess import InputFit, NetworkInput, fit_image
 from bpnet.inference.sources import read_image
@@ -232,10 +232,7 @@ def predictor_of(
     """
     contract = backend.contract
     if spec is None:
-        spec = InferenceSpec(
-            heatmap_threshold=contract.heatmap_threshold,
-            paf_threshold=contract.paf_threshold,
-        )
+        spec = with_model_thresholds(InferenceSpec(), contract)
     fit, scales = _input_fit(spec, contract)
     # Averages need PAFs on cell centres; single maps are best left to the decoder's own sampling.
     averaged = spec.flip_test or len(scales) > 1
