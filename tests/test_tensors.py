@@ -62,6 +62,22 @@ def test_names_that_nobody_said_are_found_by_their_channels() -> None:
     assert (found.layout, found.height, found.width) == ("nchw", 64, None)
 
 
+@pytest.mark.parametrize(("stage", "number"), [(1, 1), (2, 2), (None, 2)])
+def test_maps_as_high_as_the_other_maps_have_channels_are_told_apart(
+    stage: int | None, number: int
+) -> None:
+    outputs = [  # 2 rows, 3 columns: PAFs as high as PAFs have channels, heatmaps likewise
+        *(Tensor(f"h{one}", ("n", 2, 3, 3)) for one in (1, 2)),
+        *(Tensor(f"p{one}", ("n", 2, 3, 2)) for one in (1, 2)),
+    ]
+    image = Tensor("x", ("n", 16, 24, 3))
+    found = complete_contract(CONTRACT, HERE, image, outputs, stage=stage)
+    assert (found.heatmap_output, found.paf_output) == (f"h{number}", f"p{number}")
+    turned = [Tensor(each.name, (*each.shape[:1], each.shape[3], 2, 3)) for each in outputs]
+    found = complete_contract(CONTRACT, HERE, Tensor("x", ("n", 3, 16, 24)), turned, stage=stage)
+    assert (found.heatmap_output, found.paf_output) == (f"h{number}", f"p{number}")
+
+
 def test_an_input_of_other_channels_is_refused() -> None:
     with pytest.raises(ModelError, match=r"input of 3 channels, found x \['n', 1, 64, 64\]"):
         complete_contract(CONTRACT, HERE, Tensor("x", ("n", 1, 64, 64)), OUTPUTS, stage=None)

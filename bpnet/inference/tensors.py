@@ -64,7 +64,13 @@ def complete_contract(
     tell_apart = heatmap_channels != paf_channels
     names = [
         _pick_output(
-            source, outputs, wanted, channels, stage=stage, by_count=tell_apart, default=default
+            source,
+            outputs,
+            wanted,
+            channels,
+            stage=stage,
+            counted=_of_channels(outputs, channels, layout) if tell_apart else [],
+            default=default,
         )
         for wanted, default, channels in (
             (contract.heatmap_output, ModelContract.heatmap_output, heatmap_channels),
@@ -138,6 +144,14 @@ def make_maps(
     ]
 
 
+def _of_channels(outputs: Sequence[Tensor], channels: int, layout: str) -> list[str]:
+    """The names of the outputs of so many channels, in the input's layout or else in the other."""
+    axes = (1, 3) if layout == "nchw" else (3, 1)
+    four = [each for each in outputs if len(each.shape) == 4]
+    found = ([each.name for each in four if each.shape[axis] == channels] for axis in axes)
+    return next(filter(None, found), [])
+
+
 def _pick_output(
     source: Path,
     outputs: Sequence[Tensor],
@@ -145,16 +159,11 @@ def _pick_output(
     channels: int,
     *,
     stage: int | None,
-    by_count: bool,
+    counted: Sequence[str],
     default: str,
 ) -> str:
     """The name of one output: ``wanted``, else, where that is the default, by channel count."""
     named = [each.name for each in outputs if wanted in (each.name, _short(each.name))]
-    counted = [
-        each.name
-        for each in outputs
-        if by_count and len(each.shape) == 4 and channels in each.shape[1::2]
-    ]
     if stage is not None:
         stages = counted or named
         if stage > len(stages):
