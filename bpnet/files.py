@@ -10,6 +10,7 @@ from bpnet.errors import DataError
 
 HDF5_SUFFIXES = (".hdf5", ".h5")  # TAO's models; ours are never these
 KERAS_SUFFIXES = (".keras", ".tlt", *HDF5_SUFFIXES)
+SIDECAR_SUFFIX = ".json"  # appended to the name of the file that it describes
 DIGEST_CHUNK = 1 << 20  # bytes
 
 
@@ -20,16 +21,27 @@ def model_candidates(path: Path) -> tuple[Path, ...]:
     return path, path.with_suffix(".keras"), path.with_suffix(".tlt")
 
 
+def sidecar_path(path: Path) -> Path:
+    """Where the sidecar of a model file is: ``model.engine.json`` of ``model.engine``."""
+    return path.with_name(f"{path.name}{SIDECAR_SUFFIX}")
+
+
+def part_of(path: Path) -> Path:
+    """The temporary name beside ``path`` of a file that is being written.
+
+    It keeps the suffix, so writers that look at it still work.
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well.
 
-    The temporary name keeps the suffix, so writers that look at it still work.
-
     Raises:
         DataError: The folder cannot be made or written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

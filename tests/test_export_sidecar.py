@@ -8,7 +8,8 @@ from exported_network import CONTRACT
 
 import bpnet
 from bpnet.errors import DataError, ModelError
-from bpnet.export.sidecar import sidecar_path, versions, write_sidecar
+from bpnet.export.sidecar import versions, write_sidecar
+from bpnet.files import sidecar_path
 from bpnet.inference.tensorrt_backend import read_sidecar
 from bpnet.pose.contract import ModelContract
 
@@ -18,8 +19,8 @@ def test_a_sidecar_is_read_as_it_was_written(tmp_path):
     engine.write_bytes(b"plan")
     path = write_sidecar(engine, CONTRACT, {"verify": {"pafs_max": 0.25}})
     assert path == sidecar_path(engine) == tmp_path / "model.engine.json"
-    assert read_sidecar(engine) == CONTRACT
     said = json.loads(path.read_text())
+    assert read_sidecar(engine) == (CONTRACT, said)
     assert said["sha256"] == hashlib.sha256(b"plan").hexdigest()
     assert said["verify"] == {"pafs_max": 0.25}
     assert said["file"] == "model.engine"

@@ -219,10 +219,10 @@ def test_a_sidecar_says_what_the_engine_is_and_the_engine_has_no_prefix(tmp_path
     build("10.3.0", tmp_path, data_type="fp16", min_batch=1, opt_batch=2, max_batch=4)
     engine = tmp_path / "toy.engine"
     assert engine.read_bytes().startswith(b"{")  # the plan, from its first byte
-    contract = read_sidecar(engine)
-    assert contract is not None
+    beside = read_sidecar(engine)
+    assert beside is not None
+    contract, said = beside
     assert (contract.precision, contract.skeleton) == ("fp16", CONTRACT.skeleton)
-    said = json.loads((tmp_path / "toy.engine.json").read_text())
     assert (said["tensorrt"], said["gpu"], said["batches"]) == ("10.3.0", GPU, [1, 2, 4])
     assert sorted(tmp_path.iterdir()) == [engine, tmp_path / "toy.engine.json"]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bpnet.errors import DataError, SpecError
-from bpnet.export.sidecar import sidecar_path
 from bpnet.files import digest, model_candidates
 from bpnet.inference.backend import open_backend
 from bpnet.inference.description import Describe
-from bpnet.inference.tensorrt_backend import SIDECAR_KEY
+from bpnet.inference.tensorrt_backend import read_sidecar
 from bpnet.pose.contract import ModelContract
 from bpnet.spec.reader import parse_spec
 from bpnet.spec.train import BpNetTrainer
@@ -147,13 +146,10 @@ def read_object(path: Path, key: str, what: str) -> dict[str, Any]:
 
 def _beside(path: Path) -> ModelContract | None:
     """The contract in the sidecar of a file, if that is of this very file."""
-    sidecar = sidecar_path(path)
-    if not (path.is_file() and sidecar.is_file()):
+    beside = read_sidecar(path) if path.is_file() else None
+    if beside is None or beside[1].get("sha256") != digest(path):
         return None
-    said = read_object(sidecar, SIDECAR_KEY, "the sidecar of an exported model")
-    if said.get("sha256") != digest(path):
-        return None
-    return ModelContract.from_dict(said[SIDECAR_KEY])
+    return beside[0]
 
 
 def _parse(text: str, source: str) -> BpNetTrainer:

@@ -6,8 +6,9 @@ from typing import Any
 
 from bpnet.commands.export_engine_options import WORKSPACE
 from bpnet.commands.export_int8_options import TENSORRT_VERSION
-from bpnet.commands.export_plan import SIDECAR, Plan
+from bpnet.commands.export_plan import Plan
 from bpnet.errors import SpecError
+from bpnet.files import SIDECAR_SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def _check_existing(args: argparse.Namespace, plan: Plan) -> None:
     if args.overwrite:
         return
     for path, _ in plan.files(args.engine_file):
-        if path.exists() and path.suffix != SIDECAR:
+        if path.exists() and path.suffix != SIDECAR_SUFFIX:
             raise SpecError(
                 f"{path} exists; give another name with -o, or --overwrite to replace it"
             )

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.export_plan import Plan, sidecar_of
+from bpnet.commands.export_plan import Plan
 from bpnet.commands.export_results import REJECTED, Exported, Trials, open_trained
 from bpnet.commands.export_source import Source
+from bpnet.files import sidecar_path
 
 if TYPE_CHECKING:
     from bpnet.export.engine_settings import EngineSettings
@@ -92,7 +93,7 @@ def verify_engine(args: argparse.Namespace, source: Source, trials: Trials) -> "
     if fault is not None:
         rejected = args.engine_file.with_name(f"{args.engine_file.name}{REJECTED}")
         args.engine_file.replace(rejected)
-        sidecar_of(args.engine_file).unlink(missing_ok=True)
+        sidecar_path(args.engine_file).unlink(missing_ok=True)
         raise ExportRejectedError(
             f"the engine is not the trained network: {fault}; it is kept as {rejected}"
         )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet.errors import SpecError
+from bpnet.files import sidecar_path
 
 logger = logging.getLogger(__name__)
 
 OUTPUT_SUFFIXES = (".onnx", ".etlt")
 ONNX_SUFFIXES = OUTPUT_SUFFIXES  # of models that come as ONNX
 MODELS = "models"  # folder of a bundle
-SIDECAR = ".json"  # appended to the name of what it describes
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Plan:
             yield self.cache, "TensorRT calibration cache"
         for one in self.artefacts:
             yield one.path, f"{one.label}, opset {one.opset}"
-            yield sidecar_of(one.path), "what it is"
+            yield sidecar_path(one.path), "what it is"
         if engine is not None:
             yield engine, "TensorRT engine, where there is a GPU"
 
@@ -97,11 +97,6 @@ def make_plan(args: argparse.Namespace, key: str | None) -> Plan:
     if args.output_file is not None or not args.bundle:
         artefacts = (*artefacts, _single(args, key))
     return _with_calibration(args, artefacts, layout)
-
-
-def sidecar_of(path: Path) -> Path:
-    """The file that describes the model file ``path``."""
-    return path.with_name(f"{path.name}{SIDECAR}")
 
 
 def is_onnx(path: Path) -> bool:

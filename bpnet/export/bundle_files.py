@@ -7,8 +7,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bpnet.errors import DataError, ModelError
-from bpnet.export.sidecar import sidecar_path
-from bpnet.files import replacing
+from bpnet.files import replacing, sidecar_path
 from bpnet.pose.contract import ModelContract
 
 MODELS = "models"  # folder of exported files that were written elsewhere

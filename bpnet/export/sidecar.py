@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import bpnet
-from bpnet.files import digest, replacing
+from bpnet.files import digest, replacing, sidecar_path
 from bpnet.inference.tensorrt_backend import SIDECAR_KEY
 from bpnet.pose.contract import ModelContract
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "tensorrt")
 FLAT_LIST = re.compile(r"\[\n\s*([^][{}]*?)\n\s*\]")  # no text in JSON holds a line end
 LINE_END = re.compile(r"\n\s*")
-
-
-def sidecar_path(artefact: Path) -> Path:
-    """Where the sidecar of ``artefact`` is: ``model.engine.json`` of ``model.engine``."""
-    return artefact.with_name(f"{artefact.name}.json")
 
 
 def write_sidecar(artefact: Path, contract: ModelContract, facts: Mapping[str, Any]) -> Path:

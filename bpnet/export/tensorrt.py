@@ -18,8 +18,8 @@ from bpnet.errors import DataError, MissingLibraryError, ModelError
 from bpnet.export.engine_progress import make_monitor
 from bpnet.export.engine_settings import EngineSettings as EngineSettings
 from bpnet.export.engine_types import cache_for, make_calibrator, settle_types
-from bpnet.export.sidecar import sidecar_path, write_sidecar
-from bpnet.files import replacing
+from bpnet.export.sidecar import write_sidecar
+from bpnet.files import replacing, sidecar_path
 from bpnet.inference.cuda_memory import gpu_name, missing_gpu
 from bpnet.inference.tensorrt_library import Messages, import_tensorrt, make_logger
 from bpnet.pose.contract import ModelContract

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from bpnet.errors import DataError
+from bpnet.files import part_of
 
 
 class GrowingFile:
@@ -109,8 +110,3 @@ class GrowingFile:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise DataError(f"{self.path} cannot be written: {error.strerror or error}") from error
-
-
-def part_of(path: Path) -> Path:
-    """The temporary name beside ``path`` of a file that is being written."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")

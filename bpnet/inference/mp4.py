@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet.errors import DataError
-from bpnet.inference.growing import part_of
+from bpnet.files import part_of
 
 logger = logging.getLogger(__name__)
 

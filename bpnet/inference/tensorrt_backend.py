@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bpnet.encryption import missing_model
 from bpnet.errors import MissingLibraryError, ModelError
+from bpnet.files import sidecar_path
 from bpnet.inference.cuda_memory import Buffer, CudaMemory, Stream, missing_gpu, open_cuda
 from bpnet.inference.description import Describe, describe_model
 from bpnet.inference.preprocess import to_tensor
@@ -52,10 +53,10 @@ def open_engine(
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    said = _read_document(path)
+    beside = read_sidecar(path)
+    contract, said = (describe_model(path, describe), None) if beside is None else beside
     if said is not None and said.get("sha256") not in (None, sha256(data).hexdigest()):
-        logger.warning("%s.json is of another engine: its SHA-256 differs", path)
-    contract = describe_model(path, describe) if said is None else _contract_of(said)
+        logger.warning("%s is of another engine: its SHA-256 differs", sidecar_path(path))
     fault = missing_gpu()
     if fault is not None:
         raise MissingLibraryError(
@@ -73,31 +74,22 @@ def open_engine(
     )
 
 
-def read_sidecar(path: Path) -> ModelContract | None:
-    """The contract of the engine ``path``, from ``<path>.json``; None without that file.
+def read_sidecar(model: Path) -> tuple[ModelContract, dict[str, Any]] | None:
+    """The contract in the sidecar of a model file, and all that it says; None where it has none.
 
     Raises:
-        ModelError: The file cannot be read or says something else.
+        ModelError: The sidecar cannot be read or says something else.
     """
-    said = _read_document(path)
-    return None if said is None else _contract_of(said)
-
-
-def _contract_of(said: Mapping[str, Any]) -> ModelContract:
-    return ModelContract.from_dict(said[SIDECAR_KEY])
-
-
-def _read_document(path: Path) -> dict[str, Any] | None:
-    path = path.with_name(f"{path.name}.json")
+    path = sidecar_path(model)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get(SIDECAR_KEY), dict):
-        raise ModelError(f'{path}: expected {{"{SIDECAR_KEY}": {{...}}}}, the engine\'s contract')
-    return document
+    if not isinstance(said, dict) or not isinstance(said.get(SIDECAR_KEY), dict):
+        raise ModelError(f'{path}: expected {{"{SIDECAR_KEY}": {{...}}}}, the model\'s contract')
+    return ModelContract.from_dict(said[SIDECAR_KEY]), said
 
 
 class TensorRTBackend:
