@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from bpnet.errors import ModelError
+from bpnet.export.foreign import read_graph
 from bpnet.inference.backend import open_backend
 from bpnet.inference.onnx_backend import OnnxBackend
 from bpnet.inference.predictor import predictor_of
@@ -280,10 +281,12 @@ def test_onnx_files_need_no_tensorflow(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_broken_metadata_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", ["{", "[]", "{}", '{"skeleton": 3}'])
+def test_broken_metadata_is_named_with_its_file(tmp_path: Path, broken: str) -> None:
     path = write_onnx(tmp_path / "m.onnx")
     model = onnx.load(str(path))
-    helper.set_model_props(model, {"bpnet": "{"})
+    helper.set_model_props(model, {"bpnet": broken})
     onnx.save(model, str(path))
-    with pytest.raises(ModelError, match="metadata"):
-        OnnxBackend(path)
+    for read in (OnnxBackend, read_graph):
+        with pytest.raises(ModelError, match=r"m\.onnx: .*(metadata|skeleton)"):
+            read(path)

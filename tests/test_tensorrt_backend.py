@@ -215,7 +215,7 @@ def test_the_sidecar_says_what_the_engine_is(tmp_path: Path) -> None:
     beside = read_sidecar(engine)
     assert beside is not None
     assert (beside[0], beside[1]["tensorrt"]) == (CONTRACT, "10.3.0")
-    for broken in ("{", "[]", "{}", '{"bpnet": 3}'):
+    for broken in ("{", "[]", "{}", '{"bpnet": 3}', '{"bpnet": {}}'):
         sidecar.write_text(broken)
         with pytest.raises(ModelError, match=r"m\.engine\.json"):
             read_sidecar(engine)

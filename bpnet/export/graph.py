@@ -13,7 +13,7 @@ import bpnet
 from bpnet.encryption import encrypt
 from bpnet.errors import ModelError
 from bpnet.files import replacing
-from bpnet.inference.onnx_backend import FAILURES, LEFT_OUT, METADATA_KEY
+from bpnet.inference.onnx_backend import FAILURES, LEFT_OUT, METADATA_KEY, parse_contract
 from bpnet.pose.contract import ModelContract
 
 PRODUCER = "bpnet"
@@ -41,12 +41,7 @@ def get_contract(model: onnx.ModelProto, source: Path) -> ModelContract | None:
         ModelError: It is damaged.
     """
     texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
-    if not texts:
-        return None
-    try:
-        return ModelContract.from_dict(json.loads(texts[0]))
-    except ValueError as error:
-        raise ModelError(f"{source}: its metadata is not JSON: {error}") from error
+    return parse_contract(texts[0], source) if texts else None
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:

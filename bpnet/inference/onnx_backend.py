@@ -97,14 +97,23 @@ class OnnxBackend:
         return make_maps(heatmaps, pafs, contract, self._path, size=(height, width))
 
 
-def _read_contract(session: Any, path: Path) -> ModelContract | None:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        return None
+def parse_contract(text: str, path: Path) -> ModelContract:
+    """The contract that the ONNX file ``path`` has in its metadata, as JSON.
+
+    Raises:
+        ModelError: It is damaged.
+    """
     try:
         return ModelContract.from_dict(json.loads(text))
     except ValueError as error:
         raise ModelError(f"{path}: its metadata is not JSON: {error}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; export it again") from error
+
+
+def _read_contract(session: Any, path: Path) -> ModelContract | None:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return None if text is None else parse_contract(text, path)
 
 
 def _open_session(

@@ -89,7 +89,10 @@ def read_sidecar(model: Path) -> tuple[ModelContract, dict[str, Any]] | None:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(said, dict) or not isinstance(said.get(SIDECAR_KEY), dict):
         raise ModelError(f'{path}: expected {{"{SIDECAR_KEY}": {{...}}}}, the model\'s contract')
-    return ModelContract.from_dict(said[SIDECAR_KEY]), said
+    try:
+        return ModelContract.from_dict(said[SIDECAR_KEY]), said
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; export the model again") from error
 
 
 class TensorRTBackend:
