@@ -237,6 +237,31 @@ def test_a_dla_reaches_the_configuration_and_the_commands(tmp_path: Path) -> Non
     assert "here.cache" not in text
 
 
+def test_int8_on_a_dla_is_built_of_the_float32_file_and_the_cache(tmp_path: Path) -> None:
+    files = {
+        label: write_network(tmp_path / f"pose_{number}.onnx", CONTRACT)
+        for number, label in enumerate(("fp32", "int8 tensorrt", "int8+fp16"))
+    }
+    files["calibration cache"] = tmp_path / "calibration.cache"
+    files["calibration cache"].write_text("TRT-100300-EntropyCalibration2\n")
+    engine = EngineSettings(data_type="int8+fp16", dla_core=0)
+
+    write_bundle(tmp_path, files, CONTRACT, settings=BundleSettings(engine=engine))
+
+    names = {path.stem for path in (tmp_path / "deepstream").glob("config_*")}
+    assert {"config_int8", "config_fp16"} <= names
+    assert not {name for name in names if "qdq" in name}
+    said = read_text(tmp_path / "deepstream/config_int8.txt")["property"]
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "int8_qdq" not in text
+    (line,) = [
+        one for one in text.splitlines() if one.endswith("# TensorRT 10") and "--int8" in one
+    ]
+    assert "--onnx=pose_0.onnx" in line
+    assert "--int8 --fp16 --calib=calibration.cache" in line
+    assert said["model-engine-file"] == f"../{line.split('--saveEngine=')[1].split()[0]}"
+
+
 @pytest.mark.parametrize("path", SKELETONS, ids=lambda path: path.stem)
 def test_the_skeleton_file_is_the_contracts_skeleton(path: Path, tmp_path: Path) -> None:
     skeleton = dataclasses.replace(Skeleton.load(path), name="mine")

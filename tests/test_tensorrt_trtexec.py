@@ -82,6 +82,23 @@ def test_a_calibration_cache_is_for_8_and_10() -> None:
     assert found["11"].endswith("export it with --data_type int8+fp16 --int8_form tensorrt")
 
 
+def test_a_dla_takes_int8_from_the_cache_and_the_float32_file() -> None:
+    settings = EngineSettings("int8+fp16", dla_core=1, calibration_cache=Path("cal.bin"))
+    found = lines(Path("m.onnx"), settings, NHWC)
+    for release in ("8", "10"):
+        assert "--int8 --fp16 --calib=cal.bin" in found[release]
+        assert "--useDLACore=1" in found[release]
+    paired = lines(Path("m.onnx"), settings, of("int8+fp16", int8_form="tensorrt", opset="19"))
+    for release in ("8", "10"):
+        assert paired[release].startswith(f"# TensorRT {release}: a DLA takes its INT8 ranges")
+        assert paired[release].endswith(
+            "build the file of --data_type fp32 with --int8 --fp16 --calib=cal.bin --useDLACore=1"
+        )
+    assert found["11"] == paired["11"]
+    assert found["11"].startswith("# TensorRT 11: ")
+    assert found["11"].endswith("use --data_type fp16")
+
+
 def test_every_option_is_one_of_the_release() -> None:
     everything = EngineSettings(
         "int8+fp16",
@@ -97,7 +114,8 @@ def test_every_option_is_one_of_the_release() -> None:
     used: dict[str, set[str]] = {"8": set(), "10": set(), "11": set()}
     for settings, contract in (
         (everything, NHWC),
-        (everything, of("int8+fp16")),
+        (dataclasses.replace(everything, dla_core=None), of("int8+fp16")),
+        (dataclasses.replace(everything, data_type="fp16"), of("fp16")),
         (strict, NHWC),
     ):
         for release, line in lines(Path("m.onnx"), settings, contract).items():

@@ -129,7 +129,8 @@ def write_bundle(
 
 def print_lines(args: argparse.Namespace, plan: Plan, exported: Sequence[Exported]) -> None:
     """The trtexec lines that build the engine elsewhere."""
-    chosen = _for_engine(args, exported)
+    plain = [one for one in exported if one.artefact.data_type == "fp32"] if _by_cache(args) else []
+    chosen = plain[0] if plain else _for_engine(args, exported)
     path = chosen.artefact.path
     if path.suffix == ".etlt":
         print(f"trtexec reads no encrypted files: export {path.with_suffix('.onnx')} without a key")

@@ -67,17 +67,18 @@ def readme(
         fixed_batch: Images a run that the files fix; None: any number.
     """
     fault = missing_support(contract)
+    target = Target(batch, engine.dla_core)
     said = {
         "TITLE": f"{contract.skeleton.name} at {contract.height} x {contract.width}",
         "FACTS": _facts(contract),
         "FILES": _files(placed, deepstream=fault is None),
-        "ENGINES": _engines(placed, contract, engine, batch=batch, fixed_batch=fixed_batch),
+        "ENGINES": _engines(placed, contract, engine, target, fixed_batch=fixed_batch),
         "VERSIONS": _versions(),
         "TRITON": _triton(placed, name),
         "NAME": name,
         "ONNX": str(placed["fp32"]),
         "TERMS": _terms(contract),
-        "CONFIGS": _configs(placed),
+        "CONFIGS": _configs(placed, target),
         "CACHE": _cache(placed),
     }
     chapter = f"## 3. DeepStream\n\nNot for this network: {fault}.\n"
@@ -142,20 +143,22 @@ def _engines(
     placed: Mapping[str, PurePosixPath],
     contract: ModelContract,
     engine: EngineSettings,
+    target: Target,
     *,
-    batch: int,
     fixed_batch: int | None,
 ) -> str:
     """A block of commands for each precision, a line for each major version of TensorRT."""
     blocks = []
     for wanted, sources in ENGINE_SOURCES.items():
-        files = [(label, placed[label]) for label in sources if label in placed]
+        cache = _cache_for(placed, wanted, target)
+        chosen = sources if cache is None else ("fp32",)
+        files = [(label, placed[label]) for label in chosen if label in placed]
         if not files:
             continue
-        target = _engine_of(placed, wanted, Target(batch, engine.dla_core))
-        # Files of this machine mean nothing there.
+        built_as = _engine_of(placed, wanted, target)
+        # Other files of this machine mean nothing there.
         there = dataclasses.replace(
-            engine, data_type=wanted, calibration_cache=None, timing_cache=None
+            engine, data_type=wanted, calibration_cache=cache, timing_cache=None
         )
         commands = [f"# {wanted}"]
         for release in trtexec.RELEASES:
@@ -165,7 +168,7 @@ def _engines(
                     there,
                     _contract_of(contract, label),
                     batch=fixed_batch,
-                    engine=Path(target),
+                    engine=Path(built_as),
                 )[release]
                 for label, path in files
                 if (label, release) != ("int8+fp16", "8")  # float16 scales are opset 19's
@@ -176,11 +179,20 @@ def _engines(
     return "\n\n".join(blocks)
 
 
+def _cache_for(placed: Mapping[str, PurePosixPath], wanted: str, target: Target) -> Path | None:
+    """The calibration cache that INT8 on a DLA is built with."""
+    cache = placed.get("calibration cache")
+    on_dla = target.dla_core is not None and "int8" in wanted
+    return Path(cache) if on_dla and cache is not None else None
+
+
 def _engine_of(placed: Mapping[str, PurePosixPath], wanted: str, target: Target) -> PurePosixPath:
     """Where DeepStream's configuration looks for the engine."""
-    pairs = qdq_source(placed)
-    if wanted == "fp16" or pairs is None:
+    if wanted == "fp16":
         return target.engine_name(placed["fp32"], "fp16")
+    pairs = qdq_source(placed, target)
+    if pairs is None:
+        return target.engine_name(placed["fp32"], "int8")
     return target.engine_name(pairs, "fp32")
 
 
@@ -196,10 +208,10 @@ def _versions() -> str:
     return f"{text}\n\nA Jetson Nano and a TX2 have no INT8 units: use float16 there."
 
 
-def _configs(placed: Mapping[str, PurePosixPath]) -> str:
+def _configs(placed: Mapping[str, PurePosixPath], target: Target) -> str:
     there = {"fp32", "fp16"}
     there |= {"int8"} if "calibration cache" in placed else set()
-    there |= {"int8_qdq"} if qdq_source(placed) is not None else set()
+    there |= {"int8_qdq"} if qdq_source(placed, target) is not None else set()
     rows = [
         (f"`deepstream/config_{name}`", what)
         for name, what in CONFIGURATIONS.items()

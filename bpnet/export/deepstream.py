@@ -71,8 +71,10 @@ def configurations(
     return found
 
 
-def qdq_source(artefacts: Mapping[str, PurePosixPath]) -> PurePosixPath | None:
-    """The file with Q/DQ pairs that DeepStream reads, if there is one."""
+def qdq_source(artefacts: Mapping[str, PurePosixPath], target: Target) -> PurePosixPath | None:
+    """The file with Q/DQ pairs that DeepStream reads, if there is one and the target takes it."""
+    if target.dla_core is not None:  # INT8 by the calibration cache only
+        return None
     return artefacts.get("int8+fp16") or artefacts.get("int8 tensorrt")
 
 
@@ -102,7 +104,7 @@ def _networks(artefacts: Mapping[str, PurePosixPath], target: Target) -> dict[st
             **_network(onnx, "int8", target),
             "int8-calib-file": _from_folder(cache),
         }
-    pairs = qdq_source(artefacts)
+    pairs = qdq_source(artefacts, target)
     if pairs is not None:
         # The types are in the file; with network-mode 0, nvinfer sets no flag of its own.
         networks["int8_qdq"] = {**_network(pairs, "fp32", target), "strongly-typed": "1"}

@@ -64,6 +64,10 @@ def _obstacle(release: str, settings: EngineSettings, contract: ModelContract) -
         return "the file is INT8 for ONNX Runtime; export it with --int8_form tensorrt"
     if any(kind in carried and kind not in wanted for kind in ("fp16", "int8")):
         return f"the file is {carried}; export it with --data_type {wanted}"
+    if "int8" in wanted and settings.dla_core is not None:
+        fault = _dla_obstacle(release, settings, carried)
+        if fault is not None:
+            return fault
     if release == "8" and int(contract.extra.get("opset", 0)) > OPSET_OF_8:
         limit = f"it reads operators up to version {OPSET_OF_8}"
         if carried == "int8+fp16":
@@ -76,6 +80,20 @@ def _obstacle(release: str, settings: EngineSettings, contract: ModelContract) -
     if "int8" in wanted and "int8" not in carried and settings.calibration_cache is None:
         return f"INT8 needs ranges; export it with --data_type {wanted}{form}"
     return None
+
+
+def _dla_obstacle(release: str, settings: EngineSettings, carried: str) -> str | None:
+    """The same for INT8 on a DLA, which takes Q/DQ pairs only where every layer has them."""
+    if release == "11":
+        return "it has no calibration, which a DLA needs for INT8; use --data_type fp16"
+    if "int8" not in carried:
+        return None
+    flags = " ".join(f"--{flag.lower()}" for flag in flags_of(settings.data_type))
+    cache = f"--calib={settings.calibration_cache or 'CACHE'} --useDLACore={settings.dla_core}"
+    return (
+        "a DLA takes its INT8 ranges from a calibration cache, not from Q/DQ pairs; build the file "
+        f"of --data_type fp32 with {flags} {cache}"
+    )
 
 
 def _shapes(settings: EngineSettings, contract: ModelContract) -> list[str]:
