@@ -96,7 +96,8 @@ def _labelled(path: Path, limit: int | None) -> Trials:
     images: Sequence[CocoImage] = dataset.images[:limit]
     if not images:
         raise DataError(f"{path}: its test_data lists no images, so there is nothing to verify on")
-    name = f"{spec.dataset}, {len(images)} images of {spec.test_data.annotation_root_dir_path}"
+    labels = Path(spec.test_data.annotation_root_dir_path).name
+    name = f"{spec.dataset}, {len(images)} images of {labels}"
     return Trials(lambda: labelled_photos(images, folder), len(images), dataset, name)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import logging
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from bpnet.commands.export_options import UPSAMPLE_RATIO
@@ -192,7 +192,10 @@ def _paf_upsampling(args: argparse.Namespace) -> int:
 def _provenance(
     args: argparse.Namespace, spec: "BpNetTrainer | None", contract: "ModelContract"
 ) -> dict[str, str]:
-    """Where the export comes from: model file, training spec, licences; unknown is empty."""
+    """Where the export comes from: model file, training spec, licences; unknown is empty.
+
+    The digest of the training spec is that of the whole one, as training left it.
+    """
     from bpnet.files import digest, model_candidates
 
     found = next((file for file in model_candidates(args.model) if file.exists()), args.model)
@@ -202,8 +205,34 @@ def _provenance(
     text = _training_spec(found, spec, contract)
     if text is not None:
         said["training_spec"] = TRAINED_AS if spec is None else args.experiment_spec.name
-        said["training_spec_text"] = text
+        said["training_spec_text"] = without_folders(text)
         said["training_spec_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    return said
+
+
+def without_folders(text: str) -> str:
+    """A spec in YAML with the last name only of every path that says where its machine has it.
+
+    These are absolute paths and those of a home folder; all else is as it was.
+    """
+    import yaml
+
+    def shorten(node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for _, value in node.value:
+                shorten(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for value in node.value:
+                shorten(value)
+        elif node.value.startswith(("/", "~")):
+            node.value = PurePosixPath(node.value).name
+        elif PureWindowsPath(node.value).is_absolute():
+            node.value = PureWindowsPath(node.value).name
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert root is not None
+    shorten(root)
+    said: str = yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=100)
     return said
 
 
