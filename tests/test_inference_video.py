@@ -83,7 +83,10 @@ def test_a_video_becomes_every_kind_of_result(
     assert first[95, 62, 0] > 150  # the limb is red
     assert first[95, 62, 1] < 80
     assert not list((tmp_path / "r").glob(".*"))
-    assert "24 people in 24 images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "24 people in 24 frames" in said
+    assert "\nframes/s: " in said
+    assert "images" not in said
 
 
 def test_several_videos_have_a_film_each(clip: Path, tmp_path: Path) -> None:

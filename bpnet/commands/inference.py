@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         done = work()
         write_status(kpi=done.kpi())
         if done.counts.failed:
-            said = f"{done.counts.failed} of {done.total} images could not be used."
+            said = f"{done.counts.failed} of {done.total} {done.unit}s could not be used."
             write_status(status="FAILURE", message=said)
     print_summary(done)
     return ExitCode.FAILED if done.counts.failed else ExitCode.DONE

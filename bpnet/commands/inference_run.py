@@ -48,6 +48,7 @@ class Done:
         dropped: frames that cameras and streams left out.
         seconds: from the first frame's reading to the last file's end.
         files: where the results are.
+        unit: what the counts are of: image, or frame of a video, a camera or a stream.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -55,6 +56,7 @@ class Done:
     dropped: int = 0
     seconds: float = 0.0
     files: Sequence[Path] = ()
+    unit: str = "image"
 
     @property
     def total(self) -> int:
@@ -112,9 +114,9 @@ class Run:
         flow, done, began = Flow(), Done(), time.perf_counter()
         totals = [self._choice.count(source.count) for source in self._sources]
         total = None if None in totals else sum(each or 0 for each in totals)
-        unit = "frame" if any(source.moving for source in self._sources) else "image"
+        done.unit = "frame" if any(source.moving for source in self._sources) else "image"
         with (
-            tqdm(total=total, unit=unit, disable=None) as bar,
+            tqdm(total=total, unit=done.unit, disable=None) as bar,
             ThreadPoolExecutor(1, "bpnet output") as pool,
         ):
             try:
@@ -197,17 +199,17 @@ def _tracker(args: argparse.Namespace, spec: InferenceSpec | None) -> TrackerSet
 
 
 def print_summary(done: Done) -> None:
-    """People, images/s of the whole and of each step, and where the results are."""
-    counts = done.counts
-    print(f"{counts.people} people in {counts.images} images, {done.seconds:.1f} s")
+    """People, images or frames a second of all and of each step, and where the results are."""
+    counts, unit = done.counts, f"{done.unit}s"
+    print(f"{counts.people} people in {counts.images} {unit}, {done.seconds:.1f} s")
     steps = []
     for name, spent in vars(done.times).items():
         if spent.frames and spent.seconds > 0:
             steps.append(f"{name} {spent.frames / spent.seconds:.4g}")
     rate = counts.images / max(done.seconds, 1e-9)
-    print(f"images/s: {rate:.4g} with all steps at once; {', '.join(steps)} by itself")
+    print(f"{unit}/s: {rate:.4g} with all steps at once; {', '.join(steps)} by itself")
     if done.dropped:
         print(f"{done.dropped} frames dropped, for they came faster than the network takes them")
     print(f"results: {', '.join(str(path) for path in done.files if path.exists())}")
     if counts.failed and done.total > 1:  # of a single image all is said
-        logger.error("%s of %s images could not be used", counts.failed, done.total)
+        logger.error("%s of %s %s could not be used", counts.failed, done.total, unit)
