@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from exported_network import CONTRACT as SMALL
+from exported_network import small_network
 from spots import CONTRACT, write_model, write_spots
 
 from bpnet.cli import main
@@ -115,6 +117,7 @@ def test_a_model_of_a_fixed_size_runs_at_it(
     [
         (["-m", "gone.onnx"], 1, "gone.onnx does not exist"),
         ([], 1, "-m is missing"),
+        (["--threads", "1", "2"], 1, "-m is missing"),
         (["-m", "MODEL", "--sizes", "300"], 2, "HEIGHTxWIDTH"),
         (["-m", "MODEL", "--input", "gone"], 1, "gone is not a folder"),
         (["-m", "m.keras", "--threads", "1", "2"], 1, "m.keras takes one value"),
@@ -130,3 +133,18 @@ def test_wrong_arguments_end_in_a_sentence(
     given = [model if each == "MODEL" else each for each in arguments]
     assert main(["benchmark", *QUICK, *given]) == code
     assert sentence in capsys.readouterr().err
+
+
+def test_a_provider_that_a_file_does_not_take_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("keras")
+    from bpnet.model.files import save_model
+
+    network = small_network()
+    path = save_model(network, tmp_path / "m.keras", SMALL)
+    arguments = ["benchmark", *QUICK, "-m", str(path), "--sizes", "64x96"]
+    assert main([*arguments, "--providers", "cuda", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert "--provider cuda: no effect" in said.err
+    assert len([line for line in said.out.splitlines() if line.startswith("m.keras")]) == 1

@@ -19,7 +19,13 @@ from bpnet.commands.options import (
     print_dry_run,
     warn_of_missing,
 )
-from bpnet.commands.prediction import missing_model, open_predictor, read_inference_spec, write_json
+from bpnet.commands.prediction import (
+    missing_model,
+    model_path,
+    open_predictor,
+    read_inference_spec,
+    write_json,
+)
 from bpnet.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -169,13 +175,13 @@ def _open_cases(args: argparse.Namespace, spec: "InferenceSpec | None") -> "list
 
     cases: list[Case] = []
     for one in _models(args):
-        path = one.model_filename or (spec and spec.model_path and Path(spec.model_path))
-        suffix = Path(path or "").suffix.lower()
+        path = model_path(one, spec)
+        suffix = path.suffix.lower()
         if suffix not in ONNX_SUFFIXES and len(args.threads) > 1:
             raise SpecError(
                 f"--threads: {path} takes one value; give several for ONNX files, or run again"
             )
-        providers = args.providers if suffix in ONNX_SUFFIXES else ["auto"]
+        providers = args.providers if suffix in ONNX_SUFFIXES else args.providers[:1]
         for provider in providers:
             for threads in args.threads:
                 one.provider, one.threads, one.batch_size = provider, threads, 1

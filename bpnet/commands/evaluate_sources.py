@@ -14,7 +14,7 @@ from bpnet.commands.evaluate_files import (
     read_persons,
     read_skeleton,
 )
-from bpnet.commands.prediction import open_predictor, spec_block
+from bpnet.commands.prediction import model_path, open_predictor, spec_block
 from bpnet.errors import DataError
 from bpnet.files import digest, model_candidates
 
@@ -285,6 +285,6 @@ def _checked(path: Path, making: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> dict[str, str]:
     """Name and SHA-256 of the model's file."""
-    given = args.model_filename or Path(str(None if spec is None else spec.model_path))
-    path = next(file for file in model_candidates(given) if file.is_file())
+    candidates = model_candidates(model_path(args, spec))
+    path = next(file for file in candidates if file.is_file())
     return {"file": path.name, "sha256": digest(path)}

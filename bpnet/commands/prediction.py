@@ -84,9 +84,9 @@ def open_predictor(
     from bpnet.inference.description import describe_by_inference_spec
     from bpnet.inference.predictor import build_predictor, predictor_of
 
-    path = _model_path(args, spec)
-    if path is None:
-        raise SpecError("-m is missing: name a model file, there or as model_path in the spec")
+    path = model_path(args, spec)
+    if args.model_filename is None:
+        logger.info("model_path of the inference spec: %s", path)
     described: list[Path] = []
 
     def describe(found: Path) -> "ModelContract":
@@ -116,18 +116,29 @@ def open_predictor(
     return predictor, spec
 
 
+def model_path(args: argparse.Namespace, spec: "InferenceSpec | None") -> Path:
+    """The model of ``-m``, else that of the spec.
+
+    Raises:
+        SpecError: Nothing names a model.
+    """
+    path = _named_model(args, spec)
+    if path is None:
+        raise SpecError("-m is missing: name a model file, there or as model_path in the spec")
+    return path
+
+
 def missing_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> list[Path]:
     """The model file, if it is not there."""
-    path = _model_path(args, spec)
+    path = _named_model(args, spec)
     if path is None or any(file.exists() for file in model_candidates(path)):
         return []
     return [path]
 
 
-def _model_path(args: argparse.Namespace, spec: "InferenceSpec | None") -> Path | None:
-    """The model of ``-m``, else that of the spec."""
+def _named_model(args: argparse.Namespace, spec: "InferenceSpec | None") -> Path | None:
+    """The same; None where nothing names one."""
     if args.model_filename is None and spec is not None and spec.model_path is not None:
-        logger.info("model_path of the inference spec: %s", spec.model_path)
         return Path(spec.model_path)
     found: Path | None = args.model_filename
     return found
