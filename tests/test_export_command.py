@@ -1,6 +1,5 @@
 """``bpnet export``: what it writes, what it refuses, what it says."""
 
-import dataclasses
 import json
 
 import cv2
@@ -11,7 +10,6 @@ import yaml
 from exported_network import CONTRACT, HEIGHT, SKELETON, WIDTH, get_contract, photos, small_network
 
 from bpnet.cli import main
-from bpnet.commands.export_source import without_folders
 from bpnet.encryption import decrypt
 from bpnet.export.calibration import METHODS
 from bpnet.export.calibration_cache import read_cache
@@ -20,9 +18,6 @@ from bpnet.export.verify import MAXIMUM_ERROR
 from bpnet.inference.backend import open_backend
 from bpnet.model.files import save_model
 from bpnet.pose.contract import ModelContract
-from bpnet.spec.dataloader import BpNetDataloader, BpNetPoseConfig, DatasetConfig
-from bpnet.spec.reader import dump_spec, parse_spec
-from bpnet.spec.train import BpNetTrainer
 
 SIZE = ["-d", f"{HEIGHT},{WIDTH},3"]
 SPEC = """__class_name__: BpNetTrainer
@@ -220,41 +215,6 @@ def test_a_model_that_says_nothing_needs_its_training_spec(network, tmp_path, ca
     assert said["dataloader"]["normalization_params"]["image_scale"] == [128.0] * 3
     assert said["dataloader"]["pose_config"]["pose_config_path"] == "four.json"
     assert str(tmp_path) not in json.dumps(contract.to_dict())
-
-
-def test_a_training_spec_is_carried_without_the_folders_of_its_machine():
-    spec = BpNetTrainer(
-        checkpoint_dir="/home/someone/my runs/3",
-        pretrained_weights="~/first.keras",
-        inference_spec="specs/infer_spec.yaml",
-        random_seed=7,
-        dataloader=BpNetDataloader(
-            pose_config=BpNetPoseConfig(pose_config_path="C:\\someone\\four: new.json"),
-            dataset_config=DatasetConfig(
-                root_data_path="/data/coco/",
-                train_records_folder_path="gs://bucket/records",
-                train_records_path=["/data/train-*", "more/train-*"],
-                dataset_specs={"coco": "/data/spec.json"},
-            ),
-        ),
-    )
-    carried = without_folders(dump_spec(spec))
-    assert "someone" not in carried
-    assert "/data" not in carried
-    read = parse_spec(carried, BpNetTrainer, source="carried")
-    config = read.dataloader.dataset_config
-    assert (read.checkpoint_dir, read.pretrained_weights) == ("3", "first.keras")
-    assert read.dataloader.pose_config.pose_config_path == "four: new.json"
-    assert (config.root_data_path, config.dataset_specs) == ("coco", {"coco": "spec.json"})
-    assert config.train_records_folder_path == "gs://bucket/records"
-    assert config.train_records_path == ["train-*", "more/train-*"]
-    kept = dataclasses.replace(
-        spec,
-        checkpoint_dir=read.checkpoint_dir,
-        pretrained_weights=read.pretrained_weights,
-        dataloader=read.dataloader,
-    )
-    assert read == kept  # all else is as it was
 
 
 def test_a_dry_run_prints_the_training_spec(tmp_path, capsys):
