@@ -126,11 +126,19 @@ def keypoint_colours(skeleton: Skeleton) -> tuple[tuple[int, int, int], ...]:
     return tuple(colours)
 
 
+def resize_to(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """``image`` with a longer side of ``side`` pixels, its outer edges aligned."""
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+
+
 def contact_sheet(
     images: Sequence[NDArray[np.uint8]], *, columns: int, cell: int = 320, gap: int = 6
 ) -> NDArray[np.uint8]:
     """The images in rows of ``columns`` on white, the longer side of each ``cell`` pixels."""
-    small = [_shrink(image, cell) for image in images]
+    small = [resize_to(image, cell) for image in images]
     rows = [small[start : start + columns] for start in range(0, len(small), columns)]
     heights = [max(image.shape[0] for image in row) for row in rows]
     width = columns * (cell + gap) + gap
@@ -182,14 +190,6 @@ def _fixed(xy: NDArray[np.float32]) -> tuple[int, int]:
     """A point in OpenCV's fixed-point pixels, far outside points pulled to where it can draw."""
     x, y = np.clip(np.round(xy * 2**SUBPIXEL_BITS), -(2**20), 2**20)
     return int(x), int(y)
-
-
-def _shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """``image`` with a longer side of ``side`` pixels."""
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
 
 def _enlarge(values: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:

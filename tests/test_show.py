@@ -126,7 +126,7 @@ def test_an_image_that_cannot_be_used_is_named_and_the_rest_drawn(
     assert show("-d", project / "dataset.json", "-o", project / "a.png") == 1
     said = capsys.readouterr().err
     assert "images/2.png cannot be read" in said
-    assert "images/1.png is 7 x 9 pixels but 160 x 128 in its annotations" in said
+    assert "images/1.png is 7x9 pixels, but its labels are for 160x128; replace" in said
     assert (project / "a.png").is_file()
     (project / "images/3.png").unlink()
     assert show("-d", project / "dataset.json", "-o", project / "b.png") == 1

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from bpnet.commands.evaluate_outputs import Evaluation
 from bpnet.data.coco import CocoImage
 from bpnet.diagnosis.errors import KINDS, ImageErrors
-from bpnet.drawing import draw_persons
-from bpnet.inference.sources import read_image
+from bpnet.drawing import draw_persons, resize_to
+from bpnet.inference.labelled import read_labelled
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
 
@@ -39,11 +39,8 @@ def draw_image(errors: ImageErrors, evaluation: Evaluation) -> NDArray[np.uint8]
         DataError: The image cannot be read.
     """
     found, image = evaluation.found, errors.comparison.image
-    pixels = read_image(evaluation.images_folder / image.file_name, upright=False)
-    scale = PANEL / max(pixels.shape[:2])
-    size = [max(1, round(length * scale)) for length in pixels.shape[1::-1]]
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
+    small = resize_to(read_labelled(image, evaluation.images_folder), PANEL)
+    scale = PANEL / max(image.height, image.width)
     truth = _labelled(image, evaluation.dataset.keypoints, found.skeleton)
     left = draw_persons(small, _scaled(truth, scale), found.skeleton)
     right = draw_persons(small, _scaled(found.persons[image.id], scale), found.skeleton)

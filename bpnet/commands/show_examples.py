@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +20,10 @@ from bpnet.drawing import (
     draw_pafs,
     draw_persons,
     keypoint_colours,
+    resize_to,
 )
 from bpnet.errors import DataError, SpecError
-from bpnet.inference.sources import read_image
+from bpnet.inference.labelled import read_labelled
 from bpnet.pose.maps import PoseMaps
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
@@ -169,22 +169,14 @@ def _labelled_example(
     image: CocoImage, images_root: Path, reader: KeypointReader, side: int
 ) -> Example:
     """An image with its labels, its longer side ``side`` pixels."""
-    path = images_root / image.file_name
-    pixels = read_image(path, upright=False)
-    if pixels.shape[:2] != (image.height, image.width):
-        raise DataError(
-            f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels but {image.width} x "
-            f"{image.height} in its annotations; replace the image or its entry"
-        )
-    scale = side / max(image.height, image.width)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = resize_to(read_labelled(image, images_root), side)
+    height, width = picture.shape[:2]
     people = [one for one in image.annotations if one.num_keypoints > 0 and not one.crowd]
-    joints = [np.column_stack([one.xy, one.visibility]) for one in people]
-    keypoints = reader.read(np.array(joints, np.float64).reshape(len(people), reader.joints, 3))
-    transform = ImageTransform.resize(size[0] / image.width, size[1] / image.height)
+    labels = [np.column_stack([one.xy, one.visibility]) for one in people]
+    keypoints = reader.read(np.array(labels, np.float64).reshape(len(people), reader.joints, 3))
+    transform = ImageTransform.resize(width / image.width, height / image.height)
     return Example(
-        image=np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8),
+        image=picture,
         mask=(mask_of_image(image) / 255).astype(np.float32),
         persons=_persons(keypoints[..., :2], keypoints[..., 2] > 0).moved(transform),
         maps=None,

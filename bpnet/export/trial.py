@@ -22,10 +22,10 @@ from bpnet.export.agreement import AgreementCount
 from bpnet.export.verify import Comparison, DifferenceSum
 from bpnet.inference.backend import Backend
 from bpnet.inference.decoding import with_model_thresholds
+from bpnet.inference.labelled import read_labelled
 from bpnet.inference.onnx_backend import OnnxBackend
 from bpnet.inference.predictor import Predictor, PreparedImage, predictor_of
 from bpnet.inference.preprocess import InputFit, fit_image
-from bpnet.inference.sources import read_image
 from bpnet.pose.maps import PoseMaps
 from bpnet.pose.persons import PersonKeypoints
 from bpnet.pose.skeleton import Skeleton
@@ -152,12 +152,7 @@ def labelled_photos(images: Sequence[CocoImage], folder: Path) -> Iterator[Photo
     failures: list[str] = []
     for image in images:
         try:
-            pixels = read_image(folder / image.file_name, upright=False)
-            if pixels.shape[:2] != (image.height, image.width):
-                raise DataError(
-                    f"{folder / image.file_name} is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
-                    f"but its labels are for {image.width}x{image.height}"
-                )
+            pixels = read_labelled(image, folder)
         except DataError as error:
             failures.append(str(error))
             logger.error("%s", error)

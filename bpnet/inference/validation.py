@@ -11,9 +11,9 @@ from bpnet.data.coco import CocoDataset, CocoImage
 from bpnet.errors import DataError
 from bpnet.evaluation import CocoMetrics, evaluate_persons
 from bpnet.inference.frames import Frame
+from bpnet.inference.labelled import read_labelled
 from bpnet.inference.pipeline import run
 from bpnet.inference.predictor import Predictor
-from bpnet.inference.sources import read_image
 from bpnet.inference.stages import StageTimes
 from bpnet.pose.persons import PersonKeypoints
 
@@ -138,24 +138,11 @@ class _LabelledImages:
     def __iter__(self) -> Iterator[Frame]:
         """A frame an image, in the dataset's order."""
         for index, image in enumerate(self.images):
-            path = self.folder / image.file_name
-            record = {"full_image_path": str(path)}
+            record = {"full_image_path": str(self.folder / image.file_name)}
             try:
-                pixels = read_image(path, upright=False)
-                _check_size(path, image, pixels.shape[:2])
+                yield Frame(read_labelled(image, self.folder), index, record=record)
             except DataError as error:
                 yield Frame(None, index, record=record, failure=str(error))
-            else:
-                yield Frame(pixels, index, record=record)
 
     def close(self) -> None:
         """Nothing is open between images."""
-
-
-def _check_size(path: Path, image: CocoImage, size: tuple[int, ...]) -> None:
-    """Makes sure that the labels can be in the pixels of the file."""
-    if size != (image.height, image.width):
-        raise DataError(
-            f"{path} is {size[1]}x{size[0]} pixels, but its labels are for "
-            f"{image.width}x{image.height}"
-        )
