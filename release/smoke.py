@@ -3,6 +3,7 @@
     python smoke.py                             # seconds; nothing is downloaded or trained
     python smoke.py -m model.onnx -i photo.jpg  # your network too, and on a GPU its engine
     python smoke.py --need keras gpu            # fails where these are only missing
+    python smoke.py --skip keras gpu            # beside a program that has them
 
 Needs nothing but the installed package. Prints a line a check; the exit code is 1 where one failed.
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SPOTS = ((80, 50), (84, 140))  # x, y of the two keypoints of the drawn person, pixels
 REACH = 3.0  # pixels between what is drawn and what may be found
 DRIFT = 0.05  # largest difference of an engine's maps, as a part of the network's largest value
+LARGE = ("keras", "gpu")  # checks that take memory and time, and need not be here
 NUMBER, BYTES = 0, 2  # wire types of protocol buffers
 
 
@@ -43,16 +45,9 @@ def main() -> int:
     """Run every check; 1 where one failed, or was needed and is not here."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("-m", "--model", type=Path, metavar="FILE", help="an ONNX file to run too")
-    parser.add_argument(
-        "-i", "--image", type=Path, metavar="FILE", help="a photo for it (default: noise)"
-    )
-    parser.add_argument(
-        "--need",
-        nargs="+",
-        default=[],
-        choices=("keras", "gpu"),
-        help="fail where these are missing; otherwise that is only said",
-    )
+    parser.add_argument("-i", "--image", type=Path, metavar="FILE", help="a photo, not noise")
+    parser.add_argument("--need", nargs="+", default=[], choices=LARGE, help="must be here")
+    parser.add_argument("--skip", nargs="+", default=[], choices=LARGE, help="leave these out")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -61,14 +56,15 @@ def main() -> int:
             "decoder": decoder,
             "onnx": lambda: onnx_runtime(folder),
             "command": lambda: command_line(folder),
-            "video": video,
+            "video": lambda: video(folder),
             "keras": keras,
             "gpu": gpu,
         }
         if args.model is not None:
             checks["network"] = lambda: network(args.model, args.image)
             checks["engine"] = lambda: engine(args.model, args.image, folder)
-        failed = [name for name, check in checks.items() if not _passes(name, check, args.need)]
+        wanted = [name for name in checks if name not in args.skip]
+        failed = [name for name in wanted if not _passes(name, checks[name], args.need)]
     print(f"failed: {', '.join(failed)}" if failed else "all is well")
     return 1 if failed else 0
 
@@ -134,12 +130,22 @@ def command_line(folder: Path) -> str:
     return "bpnet inference finds people and draws them"
 
 
-def video() -> str:
-    """The codecs that videos and streams need."""
+def video(folder: Path) -> str:
+    """A film written and read again, and the codecs of streams."""
     import av
 
-    av.codec.Codec("h264", "r"), av.codec.Codec("hevc", "r"), av.codec.Codec("mpeg4", "w")
-    return f"PyAV {av.__version__} reads H.264 and H.265 and writes MPEG-4"
+    from bpnet.inference.mp4 import Mp4Writer
+    from bpnet.inference.sources import open_source
+
+    film = Mp4Writer(folder / "film.mp4", frame_rate=5, endless=False)
+    for number in range(3):
+        film.write(_pixels(None), number / 5)
+    film.close()
+    read = sum(frame.image is not None for frame in open_source(str(film.path), input_type="video"))
+    if read != film.frames:
+        raise BrokenError(f"{film.frames} frames of a film were written, {read} can be read")
+    av.codec.Codec("h264", "r"), av.codec.Codec("hevc", "r")
+    return f"PyAV {av.__version__} writes films and reads them, H.264 and H.265 too"
 
 
 def keras() -> str:
@@ -266,8 +272,7 @@ def write_network(path: Path) -> Path:
         (12, _value("heatmap_out", ["n", 3, "i", "j"])),
         (12, _value("paf_out", ["n", 2, "i", "j"])),
     ]
-    said = json.dumps(_contract().to_dict()).encode()
-    properties = _message([(1, b"bpnet"), (2, said)])
+    properties = _message([(1, "bpnet"), (2, json.dumps(_contract().to_dict()))])
     opset = _message([(2, 17)])
     path.write_bytes(_message([(1, 8), (7, _message(graph)), (8, opset), (14, properties)]))
     return path
@@ -291,39 +296,34 @@ def _message(fields: list[tuple[int, Any]]) -> bytes:
         if isinstance(value, int):
             parts += [_number(number << 3 | NUMBER), _number(value)]
         else:
-            parts += [_number(number << 3 | BYTES), _number(len(value)), value]
+            raw = value.encode() if isinstance(value, str) else value
+            parts += [_number(number << 3 | BYTES), _number(len(raw)), raw]
     return b"".join(parts)
 
 
 def _number(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
+    low = bytes([value & 0x7F | 0x80])
+    return low + _number(value >> 7) if value > 0x7F else bytes([value])
 
 
 def _node(kind: str, inputs: list[str], output: str, settings: dict[str, list[int]]) -> bytes:
-    fields: list[tuple[int, Any]] = [(1, name.encode()) for name in inputs]
-    fields += [(2, output.encode()), (4, kind.encode())]
+    fields: list[tuple[int, Any]] = [(1, name) for name in inputs]
+    fields += [(2, output), (4, kind)]
     for name, values in settings.items():
         numbers: list[tuple[int, Any]] = [(8, value) for value in values]
-        fields.append((5, _message([(1, name.encode()), *numbers, (20, 7)])))  # 7: whole numbers
+        fields.append((5, _message([(1, name), *numbers, (20, 7)])))  # 7: whole numbers
     return _message(fields)
 
 
 def _tensor(name: str, shape: list[int], values: Sequence[float]) -> bytes:
     raw = struct.pack(f"<{len(values)}f", *values)
-    return _message([*((1, side) for side in shape), (2, 1), (8, name.encode()), (9, raw)])
+    return _message([*((1, side) for side in shape), (2, 1), (8, name), (9, raw)])
 
 
 def _value(name: str, shape: list[int | str]) -> bytes:
-    sides = [
-        (1, _message([(1, side)] if isinstance(side, int) else [(2, side.encode())]))
-        for side in shape
-    ]
+    sides = [(1, _message([(1 + isinstance(side, str), side)])) for side in shape]  # 2: a name
     tensor = _message([(1, 1), (2, _message(sides))])
-    return _message([(1, name.encode()), (2, _message([(1, tensor)]))])
+    return _message([(1, name), (2, _message([(1, tensor)]))])
 
 
 if __name__ == "__main__":
