@@ -15,48 +15,54 @@ RUN apt-get update \
 RUN python3 -m venv /opt/bpnet && /opt/bpnet/bin/pip install --no-cache-dir --upgrade pip
 WORKDIR /source
 
-FROM build AS wheel
+# The program by itself: the last and smallest layer of an image, for it changes most often.
+FROM build AS program
 COPY pyproject.toml README.md LICENSE ./
 COPY bpnet bpnet
-RUN /opt/bpnet/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps --prefix /program .
 
-# The dependencies apart from the code, which changes more often.
-FROM build AS cpu-packages
+# What it needs is installed anew where these lists change, not with each change of pyproject.toml.
+FROM build AS requirements
 ARG EXTRA=train
 COPY pyproject.toml release/requirements.py ./
-RUN /opt/bpnet/bin/python requirements.py pyproject.toml "$EXTRA" >requirements.txt \
-    && /opt/bpnet/bin/pip install --no-cache-dir -r requirements.txt
-COPY --from=wheel /wheels /wheels
-RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
-
-FROM build AS gpu-packages
-COPY pyproject.toml release/requirements.py ./
-RUN /opt/bpnet/bin/python requirements.py pyproject.toml train-gpu >requirements.txt \
-    && /opt/bpnet/bin/pip install --no-cache-dir -r requirements.txt
-COPY --from=wheel /wheels /wheels
-RUN /opt/bpnet/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
+RUN /opt/bpnet/bin/python requirements.py pyproject.toml "$EXTRA" >cpu.txt \
+    && /opt/bpnet/bin/python requirements.py pyproject.toml train-gpu >gpu.txt
 
 FROM ubuntu:24.04 AS runtime
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 bpnet \
     && install -d -o bpnet -g bpnet /workspace
-COPY release/smoke.py /opt/smoke.py
 COPY specs /workspace/specs
 COPY data_pose_config /workspace/data_pose_config
 COPY model_pose_config /workspace/model_pose_config
-ENV PATH=/opt/bpnet/bin:$PATH PYTHONUNBUFFERED=1
+# ONNX Runtime's telemetry is on where nothing is said.
+ENV PATH=/opt/bpnet/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 USER 10001
 WORKDIR /workspace
-HEALTHCHECK --interval=10m --timeout=1m CMD ["bpnet", "doctor", "--need", "base"]
+# Without TensorFlow and the GPU, which belong to the command that runs.
+HEALTHCHECK --interval=10m --timeout=1m CMD ["python", "/opt/smoke.py", "--skip", "keras", "gpu"]
 ENTRYPOINT ["bpnet"]
 CMD ["--help"]
 
+FROM build AS cpu-packages
+COPY --from=requirements /source/cpu.txt ./
+RUN /opt/bpnet/bin/pip install --no-cache-dir -r cpu.txt
+
 FROM runtime AS cpu
 COPY --from=cpu-packages /opt/bpnet /opt/bpnet
+COPY release/smoke.py /opt/smoke.py
+COPY --from=program /program /opt/bpnet
 
 # CUDA's libraries come with TensorFlow; the driver is the host's, put in by NVIDIA's runtime.
+FROM build AS gpu-packages
+COPY --from=requirements /source/gpu.txt ./
+RUN /opt/bpnet/bin/pip install --no-cache-dir -r gpu.txt
+
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 COPY --from=gpu-packages /opt/bpnet /opt/bpnet
+COPY release/smoke.py /opt/smoke.py
+COPY --from=program /program /opt/bpnet

