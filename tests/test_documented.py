@@ -12,8 +12,8 @@ from bpnet.decode import DecoderSettings
 from bpnet.export.bundle import write_bundle
 from bpnet.export.calibration import METHODS
 from bpnet.export.calibration_cache import write_cache
+from bpnet.export.choices import FORMS
 from bpnet.export.onnx import PLAIN_NAMES, TAO_NAMES
-from bpnet.export.quantize import FORMS
 from bpnet.export.verify import MAXIMUM_DROP, MAXIMUM_ERROR, MEAN_ERROR
 from bpnet.spec.inference import InferenceSpec
 from bpnet.spec.network import BackboneAttributes

@@ -9,9 +9,10 @@ from hand_made_graph import GraphMaker, inputs, residual_graph
 
 from bpnet.commands.export_calibration import warn_of_lost_channels
 from bpnet.export.calibration import collect_histograms, make_ranges
+from bpnet.export.choices import FORMS
 from bpnet.export.equalisation import depthwise_inputs, equalise
 from bpnet.export.graph import open_session, with_outputs
-from bpnet.export.quantize import FORMS, quantise, ranged_tensors
+from bpnet.export.quantize import quantise, ranged_tensors
 
 SPREAD = np.float32([1, 100, 0.01, 3, 0.3, 30, 0, 1])  # of the channels; one is dead
 

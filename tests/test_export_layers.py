@@ -8,7 +8,8 @@ from exported_network import CONTRACT, SKELETON
 
 from bpnet.errors import ModelError
 from bpnet.export.calibration import collect_histograms, make_ranges
-from bpnet.export.graph import OPSETS, constants, open_session, version_of, write_onnx
+from bpnet.export.choices import OPSETS
+from bpnet.export.graph import constants, open_session, version_of, write_onnx
 from bpnet.export.onnx import to_onnx
 from bpnet.export.onnx_layers import WRITERS
 from bpnet.export.precision import to_float16

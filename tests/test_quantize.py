@@ -11,10 +11,11 @@ from exported_network import CONTRACT, HEIGHT, WIDTH, photos, small_network
 from bpnet.errors import ModelError
 from bpnet.export.activations import output_convolutions
 from bpnet.export.calibration import collect_histograms, make_ranges
+from bpnet.export.choices import FORMS
 from bpnet.export.float_convolutions import float_convolutions
 from bpnet.export.graph import constants, open_session, producers
 from bpnet.export.onnx import to_onnx
-from bpnet.export.quantize import FORMS, quantise, ranged_tensors
+from bpnet.export.quantize import quantise, ranged_tensors
 from bpnet.inference.preprocess import to_tensor
 from bpnet.model.network import build_network
 from bpnet.spec.network import BackboneAttributes, BpNetLiteModel

@@ -11,9 +11,10 @@ from hand_made_graph import GraphMaker, activation_graph, inputs, residual_graph
 from bpnet.export.activations import shared_scales
 from bpnet.export.calibration import collect_histograms, make_ranges
 from bpnet.export.calibration_cache import read_cache, write_cache
+from bpnet.export.choices import FORMS
 from bpnet.export.float_convolutions import describe_float_convolutions, float_convolutions
 from bpnet.export.graph import constants, open_session, producers
-from bpnet.export.quantize import FORMS, quantise, ranged_tensors
+from bpnet.export.quantize import quantise, ranged_tensors
 
 GRAPHS = {"residual": residual_graph(), "activations": activation_graph()}
 

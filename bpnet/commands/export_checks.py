@@ -4,10 +4,10 @@ import argparse
 import logging
 from typing import Any
 
-from bpnet.commands.export_engine_options import WORKSPACE
 from bpnet.commands.export_int8_options import TENSORRT_VERSION
 from bpnet.commands.export_plan import Plan
 from bpnet.errors import SpecError
+from bpnet.export.engine_settings import WORKSPACE
 from bpnet.files import SIDECAR_SUFFIX
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from bpnet.commands.options import at_least
-
-WORKSPACE = 2 << 30  # bytes, TAO's
+from bpnet.export.engine_settings import LEVELS, WORKSPACE
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +59,7 @@ def _add_targets(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--builder_level",
         type=int,
-        choices=range(6),
+        choices=LEVELS,
         metavar="N",
         help="how long TensorRT looks for a faster engine, 0 to 5 (default: TensorRT's)",
     )

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from bpnet.commands.options import at_least, points
+from bpnet.export.choices import FORMS
 
 TENSORRT_VERSION = "10.3.0"  # of JetPack 6.1 and 6.2, which the header of a cache has to name
-INT8_FORMS = ("onnxruntime", "tensorrt")
 
 
 def add_int8_options(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def add_int8_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--int8_form",
-        choices=INT8_FORMS,
+        choices=FORMS,
         help="which runtime the INT8 file is for: ONNX Runtime on the CPU, or TensorRT; each is "
         "slow in the other (default: onnxruntime; tensorrt with --engine_file)",
     )

@@ -12,11 +12,10 @@ from bpnet.commands.options import (
     add_results,
     add_spec_options,
 )
+from bpnet.export.choices import DATA_TYPES, OPSETS
 from bpnet.spec.dataloader import STRIDE
 
 UPSAMPLE_RATIO = 4  # of --sdk_compatible_model, as NVIDIA's
-DATA_TYPES = ("fp32", "fp16", "int8", "int8+fp16")
-OPSETS = range(13, 22)
 
 EPILOG = """examples:
   bpnet export -m model.keras -d 288,384,3

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet.errors import SpecError
+from bpnet.export.choices import MODELS, SUFFIXES
 from bpnet.files import sidecar_path
 
 logger = logging.getLogger(__name__)
-
-OUTPUT_SUFFIXES = (".onnx", ".etlt")
-ONNX_SUFFIXES = OUTPUT_SUFFIXES  # of models that come as ONNX
-MODELS = "models"  # folder of a bundle
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def make_plan(args: argparse.Namespace, key: str | None) -> Plan:
 
 def is_onnx(path: Path) -> bool:
     """Does the model file come as ONNX?"""
-    return path.suffix.lower() in ONNX_SUFFIXES
+    return path.suffix.lower() in SUFFIXES
 
 
 def _layout(args: argparse.Namespace) -> str | None:
@@ -146,7 +143,7 @@ def _opset(args: argparse.Namespace, data_type: str, form: str) -> int:
 
 def _output_path(args: argparse.Namespace, key: str | None) -> Path:
     output: Path = args.output_file or args.model.with_suffix(".etlt" if key else ".onnx")
-    if output.suffix not in OUTPUT_SUFFIXES:
+    if output.suffix not in SUFFIXES:
         output = output.with_name(f"{output.name}.onnx")
         logger.info("writing %s: exported models end in .onnx or .etlt", output)
     if output.suffix == ".etlt" and not key:

@@ -7,10 +7,9 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bpnet.errors import DataError, ModelError
+from bpnet.export.choices import MODELS
 from bpnet.files import replacing, sidecar_path
 from bpnet.pose.contract import ModelContract
-
-MODELS = "models"  # folder of exported files that were written elsewhere
 
 
 def declared_shapes(path: Path, contract: ModelContract) -> dict[str, list[int | None]]:

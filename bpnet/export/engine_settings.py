@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet.errors import SpecError
+from bpnet.export.choices import DATA_TYPES
 
-DATA_TYPES = ("fp32", "fp16", "int8", "int8+fp16")
 WORKSPACE = 2 << 30  # bytes, as TAO's --max_workspace_size
 LEVELS = range(6)  # of the builder; TensorRT's own choice is 3
 FLAGS = {"fp16": "FP16", "int8": "INT8"}

@@ -15,9 +15,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from bpnet.encryption import decrypt, missing_model
 from bpnet.errors import ModelError
+from bpnet.export.choices import OPSETS
 from bpnet.export.folding import fold_into_convolutions
 from bpnet.export.graph import (
-    OPSETS,
     OWN_DOMAINS,
     drop_unused,
     get_contract,

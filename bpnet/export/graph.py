@@ -13,12 +13,16 @@ import bpnet
 from bpnet.encryption import encrypt
 from bpnet.errors import ModelError
 from bpnet.files import replacing
-from bpnet.inference.onnx_backend import FAILURES, LEFT_OUT, METADATA_KEY, parse_contract
+from bpnet.inference.onnx_backend import (
+    FAILURES,
+    LEFT_OUT,
+    METADATA_KEY,
+    parse_contract,
+)
 from bpnet.pose.contract import ModelContract
 
 PRODUCER = "bpnet"
 OWN_DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
-OPSETS = range(13, 22)  # that bpnet writes: TensorRT 8 reads 13; float16 scales need 19
 
 
 def set_contract(model: onnx.ModelProto, contract: ModelContract) -> None:

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import onnx
 
+from bpnet.export.choices import OPSETS
 from bpnet.export.folding import fold_into_convolutions
-from bpnet.export.graph import OPSETS, least_ir_version, rename_tensors, set_contract
+from bpnet.export.graph import least_ir_version, rename_tensors, set_contract
 from bpnet.export.onnx_layers import write_network
 from bpnet.export.onnx_writer import LayerWriter
 from bpnet.model.graph import without_wrapper

@@ -33,10 +33,9 @@ from bpnet.export.activations import (
     shared_scales,
 )
 from bpnet.export.calibration import RangeTable
+from bpnet.export.choices import FORMS
 from bpnet.export.equalisation import equalise
 from bpnet.export.qdq import DEQUANTISED, LEVELS, QdqWriter, weight_scales
-
-FORMS = ("onnxruntime", "tensorrt")
 
 
 def quantise(
