@@ -14,6 +14,7 @@ from bpnet.encryption import encrypt
 from bpnet.errors import ModelError
 from bpnet.files import replacing
 from bpnet.inference.onnx_backend import (
+    EXACT_SUMS,
     FAILURES,
     LEFT_OUT,
     METADATA_KEY,
@@ -94,6 +95,7 @@ def open_session(model: onnx.ModelProto, *, threads: int = 0) -> onnxruntime.Inf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.add_session_config_entry(*EXACT_SUMS)
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(),

@@ -8,8 +8,9 @@ because each runtime fuses its own pattern:
 * ``onnxruntime``: outputs are quantised too and biases are int32, or the CPU would convolve in
   float. Activations are uint8, the faster kind on x86. Those that cannot be negative (after a ReLU)
   use zero point 0: within the table's range they then take 0..127, so that the 16-bit sums of CPUs
-  without VNNI cannot overflow. Others use zero point 128. A value beyond the range is clipped to it
-  in TensorRT; here one that cannot be negative is kept up to twice the range.
+  without VNNI cannot overflow. Others use zero point 128, where they can, so sessions of ours ask
+  for exact sums. A value beyond the range is clipped to it in TensorRT; here one that cannot be
+  negative is kept up to twice the range.
 
 Transposed convolutions, and whatever is neither convolution, pooling, concatenation nor sum (PRelu,
 Elu, HardSwish, attention's products), stay float in both. So do the last 1x1 heads: with them in
