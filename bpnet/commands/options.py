@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "BPNET_KEY"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+PICTURES = (".png", ".jpg", ".jpeg")  # suffixes of those that commands write
 LAUNCHER_DEFAULTS: dict[str, Any] = {
     "gpus": 1,
     "gpu_index": None,
@@ -230,3 +231,11 @@ def points(text: str) -> float:
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"expected AP points from 0 to 100, found {text}")
     return number
+
+
+def picture(text: str) -> Path:
+    """The argparse type of a picture to write."""
+    path = Path(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"expected a name in {', '.join(PICTURES)}, found {text}")
+    return path

@@ -10,6 +10,7 @@ from bpnet.commands.options import (
     add_log_level,
     add_spec_options,
     at_least,
+    picture,
 )
 from bpnet.errors import ExitCode, SpecError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 LAYERS = ("image", "mask", "people", "heatmaps", "pafs")
 OF_IMAGES = LAYERS[:3]  # what a labelled image has without a network
 IMAGES = 6
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=_picture,
+        type=picture,
         metavar="FILE",
         help="the picture, .png or .jpg (default: show.png; with --stats stats.png)",
     )
@@ -204,13 +204,6 @@ def _check_options(args: argparse.Namespace) -> None:
     given = [f"--{name}" for name, without_effect in idle.items() if without_effect]
     if given:
         logger.warning("%s: no effect here", ", ".join(given))
-
-
-def _picture(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() not in SUFFIXES:
-        raise argparse.ArgumentTypeError(f"expected a name in {', '.join(SUFFIXES)}, found {text}")
-    return path
 
 
 def _layers(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.options import add_log_level
+from bpnet.commands.options import PICTURES, add_log_level, picture
 from bpnet.errors import DataError, ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ EPILOG = """examples:
 bpnet skeleton init --help tells the options of init, and so on. A training spec names the file as
 dataloader.pose_config.pose_config_path; its model needs heat_channels = keypoints + 1 and
 paf_channels = 2 x limbs, which check prints."""
-PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw.add_argument(
         "-o",
         "--output",
-        type=_picture,
+        type=picture,
         metavar="FILE",
         help=f"the picture, {' '.join(PICTURES)} (default: the skeleton file's name with .png)",
     )
@@ -194,10 +193,3 @@ def _add_repeated(parser: argparse.ArgumentParser) -> None:
         help="two annotation files or more that label the same people anew: the OKS sigmas are "
         "measured from how far their labels lie apart",
     )
-
-
-def _picture(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() not in PICTURES:
-        raise argparse.ArgumentTypeError(f"expected a name in {', '.join(PICTURES)}, found {text}")
-    return path
