@@ -98,7 +98,7 @@ def test_nothing_found_is_no_crash(evaluate: Callable[..., tuple[int, str, str]]
             json.dumps({"images": [], "annotations": [], "categories": [CATEGORY]}),
             "lists no images",
         ),
-        ("data/spec.json", '{"root_directory_path": "x", "categories": []}', "no test_data"),
+        ("data/spec.json", '{"root_directory_path": "x", "categories": []}', "no `test_data`"),
         ("data/spec.json", "{", "spec.json"),
         ("pair.onnx", "not a model", "pair.onnx"),
     ],

@@ -31,6 +31,7 @@ from bpnet.commands.prediction import (
     add_model_options,
     missing_model,
     read_inference_spec,
+    read_test_data,
 )
 from bpnet.errors import ExitCode, SpecError
 
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     spec = read_inference_spec(args)
     if args.dry_run:
         print_dry_run(spec)
-    dataset_spec, section = _read_dataset_spec(args.dataset_spec)
+    dataset_spec, section = read_test_data(args.dataset_spec, user="evaluation")
     if args.dry_run:
         root = Path(dataset_spec.root_directory_path)
         labels, images = section.annotation_root_dir_path, section.images_root_dir_path
@@ -201,17 +202,6 @@ def _check_options(args: argparse.Namespace) -> None:
         logger.warning("--worst: no effect with --no_report")
     if (args.detections or args.merge) and args.model_filename:
         logger.warning("-m: no effect, for the detections were made before")
-
-
-def _read_dataset_spec(path: Path) -> "tuple[DatasetSpec, DataSection]":
-    """The dataset spec and its test subset."""
-    from bpnet.spec.dataset import DatasetSpec
-    from bpnet.spec.reader import read_spec
-
-    spec = read_spec(path, DatasetSpec)
-    if spec.test_data is None:
-        raise SpecError(f"{path} has no test_data, which evaluation uses")
-    return spec, spec.test_data
 
 
 def _evaluate(

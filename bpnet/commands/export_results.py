@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bpnet.commands.export_plan import Artefact
 from bpnet.commands.export_source import Source
-from bpnet.errors import ExportRejectedError, SpecError
+from bpnet.commands.prediction import read_test_data
+from bpnet.errors import ExportRejectedError
 
 if TYPE_CHECKING:
     import onnx
@@ -86,17 +87,13 @@ def _labelled(path: Path, limit: int | None) -> Trials:
     from bpnet.data.coco import read_subset
     from bpnet.errors import DataError
     from bpnet.export.trial import labelled_photos
-    from bpnet.spec.dataset import DatasetSpec
-    from bpnet.spec.reader import read_spec
 
-    spec = read_spec(path, DatasetSpec)
-    if spec.test_data is None:
-        raise SpecError(f"{path} has no test_data, which --verify uses")
-    dataset, folder = read_subset(spec, spec.test_data)
+    spec, section = read_test_data(path, user="--verify")
+    dataset, folder = read_subset(spec, section)
     images: Sequence[CocoImage] = dataset.images[:limit]
     if not images:
         raise DataError(f"{path}: its test_data lists no images, so there is nothing to verify on")
-    labels = Path(spec.test_data.annotation_root_dir_path).name
+    labels = Path(section.annotation_root_dir_path).name
     name = f"{spec.dataset}, {len(images)} images of {labels}"
     return Trials(lambda: labelled_photos(images, folder), len(images), dataset, name)
 

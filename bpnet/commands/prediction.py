@@ -14,6 +14,7 @@ from bpnet.inference.results import pose_block as pose_block
 if TYPE_CHECKING:
     from bpnet.inference.predictor import Predictor
     from bpnet.pose.contract import ModelContract
+    from bpnet.spec.dataset import DataSection, DatasetSpec
     from bpnet.spec.inference import InferenceSpec
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,21 @@ def read_inference_spec(args: argparse.Namespace) -> "InferenceSpec | None":
     if args.overrides or args.dry_run:
         return parse_spec("{}", InferenceSpec, source="--set", overrides=args.overrides)
     return None
+
+
+def read_test_data(path: Path, *, user: str) -> "tuple[DatasetSpec, DataSection]":
+    """A dataset spec and its test_data.
+
+    Raises:
+        SpecError: The spec is faulty, or has no test_data, which ``user`` uses.
+    """
+    from bpnet.spec.dataset import DatasetSpec
+    from bpnet.spec.reader import read_spec
+
+    spec = read_spec(path, DatasetSpec)
+    if spec.test_data is None:
+        raise SpecError(f"{path} has no `test_data`, which {user} uses")
+    return spec, spec.test_data
 
 
 def open_predictor(

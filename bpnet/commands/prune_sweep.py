@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bpnet.commands.prediction import read_test_data
 from bpnet.commands.prune_report import measure_costs
 from bpnet.commands.status import StatusWriter
 from bpnet.errors import ExitCode, ModelError, SpecError
@@ -125,7 +126,6 @@ def _open_dataset(
     from bpnet.inference.keras_backend import KerasBackend
     from bpnet.inference.predictor import predictor_of
     from bpnet.inference.validation import validate
-    from bpnet.spec.dataset import DatasetSpec
     from bpnet.spec.inference import InferenceSpec
     from bpnet.spec.reader import read_spec
 
@@ -135,10 +135,7 @@ def _open_dataset(
             "threshold, then give bpnet evaluate an inference spec"
         )
     said = contract
-    labels = read_spec(args.dataset_spec, DatasetSpec)
-    if labels.test_data is None:
-        raise SpecError(f"{args.dataset_spec} has no test_data, which --sweep measures AP on")
-    dataset, images = read_subset(labels, labels.test_data)
+    dataset, images = read_subset(*read_test_data(args.dataset_spec, user="--sweep"))
     spec = None if args.inference_spec is None else read_spec(args.inference_spec, InferenceSpec)
 
     def measure(network: "keras.Model") -> "tuple[CocoMetrics, int]":
