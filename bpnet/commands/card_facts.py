@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bpnet.commands.evaluate_files import read_json
+from bpnet.commands.evaluate_outputs import EVALUATION
+from bpnet.commands.evaluate_sources import DETECTIONS
+from bpnet.commands.export_source import TRAINED_AS
+from bpnet.commands.status import STATUS_FILE
 from bpnet.errors import DataError, SpecError
 from bpnet.files import digest, model_candidates
 from bpnet.inference.backend import open_backend
@@ -15,9 +20,6 @@ from bpnet.inference.tensorrt_backend import read_sidecar
 from bpnet.pose.contract import ModelContract
 from bpnet.spec.reader import parse_spec
 from bpnet.spec.train import BpNetTrainer
-
-EVALUATION, DETECTIONS = "evaluation.json", "detections.json"
-STATUS, TRAINED_AS = "status.json", "experiment_spec.yaml"
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def read_training(folder: Path | None, models: Sequence[Model]) -> Training:
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     summed = hashlib.sha256(text.encode()).hexdigest()
-    return Training(_parse(text, str(file)), _last_status(folder / STATUS), summed)
+    return Training(_parse(text, str(file)), _last_status(folder / STATUS_FILE), summed)
 
 
 def read_object(path: Path, key: str, what: str) -> dict[str, Any]:
@@ -133,12 +135,7 @@ def read_object(path: Path, key: str, what: str) -> dict[str, Any]:
     Raises:
         DataError: It cannot be read, or is not ``what`` is expected.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict) or key not in content:
         raise DataError(f"{path} has no `{key}`; {what} was expected")
     return content

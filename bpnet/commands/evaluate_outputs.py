@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bpnet.diagnosis.diagnosis import Diagnosis
     from bpnet.evaluation import CocoMetrics
 
+EVALUATION = "evaluation.json"
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -70,7 +72,7 @@ def write_outputs(results_dir: Path, evaluation: Evaluation) -> None:
     results = coco_results(found.persons, evaluation.dataset, found.skeleton)
     write_json(results_dir / "detections_coco_format.json", results, indent=None)
     _write_table(results_dir / "results.csv", evaluation.metrics)
-    write_json(results_dir / "evaluation.json", _figures(evaluation))
+    write_json(results_dir / EVALUATION, _figures(evaluation))
 
 
 def _detections(evaluation: Evaluation) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any
 from bpnet.errors import DataError
 from bpnet.files import make_folder
 
-FILE_NAME = "status.json"
+STATUS_FILE = "status.json"
 
 
 class StatusWriter:
     """Appends lines to ``status.json``; without a folder it writes nothing."""
 
     def __init__(self, folder: Path | None) -> None:
-        self.path = make_folder(folder) / FILE_NAME if folder is not None else None
+        self.path = make_folder(folder) / STATUS_FILE if folder is not None else None
         self.failed = False
 
     def __call__(
