@@ -32,7 +32,7 @@ QUICKSTART, MAKES_QUICKSTART, LONG = "needs quickstart", "makes quickstart", "ta
 MARKS = (DATA, GPU, QUICKSTART, MAKES_QUICKSTART, LONG)
 BLOCK = re.compile(
     r"^(?:<!-- *(?P<mark>[^\n]*?) *-->\n+)?"
-    r"(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+    r"(?P<indent> *)```(?P<language>[^`\n]*)\n(?P<text>.*?)^ *```$",
     flags=re.DOTALL | re.MULTILINE,
 )
 

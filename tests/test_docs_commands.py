@@ -3,10 +3,11 @@
 import ast
 import importlib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from documents import DOCS, MARKS, PAGES, REPOSITORY, blocks, bpnet_arguments, reference
+from documents import BLOCK, DOCS, MARKS, PAGES, REPOSITORY, blocks, bpnet_arguments, reference
 
 from bpnet import cli
 from bpnet.errors import SpecError
@@ -17,6 +18,19 @@ from bpnet.spec.train import BpNetTrainer
 
 SHELL = [(f"{block}: {line}", line) for block in blocks("bash") for line in block.lines()]
 COMMANDS = [pytest.param(line, id=name) for name, line in SHELL if bpnet_arguments(line)]
+SCRIPT = re.compile(
+    r"\bpython3? ((?:benchmarks|docs|notebooks|release|examples)/\w+\.py\b[^`#|<>;&]*)"
+)
+SCRIPTS = sorted(
+    {found for _, line in SHELL for found in SCRIPT.findall(line)}
+    | {
+        found
+        for page in PAGES
+        for code in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text(encoding="utf-8"))
+        for found in SCRIPT.findall(code)
+    }
+)
+LINE = re.compile(r"(?:\$ )?(?:bpnet|python3?|pip|make|docker|cmake|release/\w+)\b")
 SPECS = [block for kind in ("yaml", "json") for block in blocks(kind)]
 FOLDERS = "specs|data_pose_config|model_pose_config|benchmarks|examples|docs|release|notebooks"
 FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*\w\.\w+")
@@ -68,6 +82,38 @@ def test_commands_stand_in_blocks_that_are_read_as_such():
     ]
     prompts = [name for name, line in SHELL if line.startswith("$ ")]
     assert wrong + prompts == []
+
+
+def test_every_block_is_fenced_and_of_a_known_language():
+    """Code that is indented or fenced otherwise would be seen by no test."""
+    languages = {"bash", "python", "yaml", "json", "text", "{toctree}"}
+    odd = [str(block) for block in blocks() if block.language not in languages]
+    for page in PAGES:
+        prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+        odd += re.findall(r"^\s*(?:~~~|```).*$|^<pre.*$", prose, re.MULTILINE)
+        odd += [text for text in re.findall(r"\n\n(?: {4}|\t)(.*)", prose) if LINE.match(text)]
+    assert odd == []
+
+
+def test_every_page_of_the_repository_is_read():
+    of_bundles = REPOSITORY / "bpnet" / "export" / "deployment"  # their tests fill them in
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a clone of the repository")
+    there = {REPOSITORY / name for name in listed.stdout.splitlines()}
+    assert {page for page in there if of_bundles not in page.parents} <= set(PAGES)
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_a_script_has_the_options_that_a_line_gives_it(line):
+    script, *words = line.split()
+    source = (REPOSITORY / script).read_text(encoding="utf-8")
+    given = {word for word in words if re.match(r"--?[a-z]", word)}
+    known = set(re.findall(r"add_argument\(\s*((?:\"-[\w-]+\",?\s*)+)", source))
+    names = {name for group in known for name in re.findall(r"-[\w-]+", group)}
+    assert given - names - {"-h", "--help"} == set()
 
 
 def test_every_mark_of_a_block_is_known():
