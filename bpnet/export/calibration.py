@@ -162,8 +162,6 @@ def collect_histograms(
     model: onnx.ModelProto,
     images: Iterable[NDArray[np.float32]],
     tensors: Sequence[str],
-    *,
-    threads: int = 0,
 ) -> dict[str, AbsHistogram]:
     """Run ``images`` through ``model`` and count the values of ``tensors``.
 
@@ -171,14 +169,13 @@ def collect_histograms(
         model: A float32 graph with one input.
         images: Inputs in the graph's own layout, without the batch axis, normalised. Read once.
         tensors: Names of activations, inputs of the graph included.
-        threads: Of ONNX Runtime; 0: one for every core.
 
     Raises:
         ModelError: A tensor has values that are not finite.
     """
     source = model.graph.input[0].name
     computed = [name for name in tensors if name != source]
-    session = open_session(with_outputs(model, computed), threads=threads)
+    session = open_session(with_outputs(model, computed))
     histograms = {name: AbsHistogram() for name in tensors}
     for name, place in depthwise_inputs(model).items():
         if name in histograms:

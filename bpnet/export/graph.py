@@ -14,11 +14,10 @@ from bpnet.encryption import encrypt
 from bpnet.errors import ModelError
 from bpnet.files import replacing
 from bpnet.inference.onnx_backend import (
-    EXACT_SUMS,
     FAILURES,
-    LEFT_OUT,
     METADATA_KEY,
     parse_contract,
+    start_session,
 )
 from bpnet.pose.contract import ModelContract
 
@@ -86,23 +85,16 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
     return copy
 
 
-def open_session(model: onnx.ModelProto, *, threads: int = 0) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU, for ``model``. Zero threads: one for every core.
+def open_session(model: onnx.ModelProto) -> Any:
+    """ONNX Runtime on all cores of the CPU, for ``model``.
 
     Raises:
         ModelError: ONNX Runtime cannot run the graph.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_SUMS)
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=LEFT_OUT,
-        )
+        return start_session(model.SerializeToString(), options, ["CPUExecutionProvider"])
     except FAILURES as error:
         raise ModelError(f"ONNX Runtime cannot run the exported graph: {error}") from error
 

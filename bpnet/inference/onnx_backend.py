@@ -33,7 +33,7 @@ FAILURES = (
 LEFT_OUT = ["WeightBiasQuantization"]  # of ONNX Runtime's optimisers
 # x86 without VNNI adds products of uint8 and int8 in 16 bits, which overflow where activations have
 # both signs: the maps of a MobileNetV3 were off by 10 % in place of 2.5 %. So: exact sums, slower.
-EXACT_SUMS = "session.x64quantprecision", "1"
+EXACT_SUMS = "session.x64quantprecision"
 TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -130,12 +130,24 @@ def _open_session(
     try:
         precision = _precision(source, path) if provider == "tensorrt" else "fp32"
         providers = provider_list(provider, threads=threads, precision=precision)
-        session = onnxruntime.InferenceSession(
-            source, _options(threads), providers=providers, disabled_optimizers=LEFT_OUT
-        )
+        session = start_session(source, _options(threads), providers)
     except FAILURES as error:
         raise ModelError(f"{path} is not an ONNX model that can run: {error}") from error
     return session, check_provider(asked, provider, session, path)
+
+
+def start_session(source: str | bytes, options: Any, providers: Any) -> Any:
+    """A session of a file or its content; with exact sums where ONNX Runtime can have them.
+
+    It cannot where two nodes share their INT8 weights: then it refuses the whole graph.
+    """
+    said: dict[str, Any] = {"providers": providers, "disabled_optimizers": LEFT_OUT}
+    options.add_session_config_entry(EXACT_SUMS, "1")
+    try:
+        return onnxruntime.InferenceSession(source, options, **said)
+    except failures.Fail:
+        options.add_session_config_entry(EXACT_SUMS, "0")
+        return onnxruntime.InferenceSession(source, options, **said)
 
 
 def _options(threads: int | None) -> Any:
@@ -144,7 +156,6 @@ def _options(threads: int | None) -> Any:
     # Waiting threads sleep. Spinning, the default, takes the cores from reading, decoding and
     # drawing beside the network: with those busy, a run took 1.9 times as long on two cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(*EXACT_SUMS)
     if threads is not None:
         options.intra_op_num_threads = threads
     return options
