@@ -34,10 +34,6 @@ def test_the_first_line_is_the_releases(release, line):
     assert header(release) == line
 
 
-def test_the_algorithm_can_be_min_max():
-    assert header("8.6.1", "MinMaxCalibration") == "TRT-8601-MinMaxCalibration"
-
-
 @pytest.mark.parametrize("release", ["11", "ten", "8.6.x", ""])
 def test_what_is_no_release_is_refused(release):
     with pytest.raises(SpecError, match=r"give it as 8\.6\.1"):

@@ -15,20 +15,18 @@ from bpnet.errors import DataError, SpecError
 from bpnet.export.qdq import LEVELS, SMALLEST
 from bpnet.files import replacing
 
-ALGORITHMS = ("EntropyCalibration2", "MinMaxCalibration")
+ALGORITHM = "EntropyCalibration2"  # of the calibrators of DeepStream, TAO, trtexec and ours
 LAST_MAJOR = 10  # TensorRT 11 has dropped calibration
 LINE = re.compile(r"(?P<name>.+): (?P<scale>[0-9a-fA-F]{1,8})")
 HEADER = re.compile(r"TRT-\d+-\w+")
 
 
-def header(tensorrt: str, algorithm: str = "EntropyCalibration2") -> str:
+def header(tensorrt: str) -> str:
     """The first line of a cache for the release ``tensorrt``, such as "8.6.1" or "10.3".
 
     Raises:
         SpecError: It is no release of TensorRT, or one without calibration caches.
     """
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm is {algorithm!r}, not one of {ALGORITHMS}")
     found = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+)(?:\.\d+)?)?", tensorrt.strip())
     if found is None:
         raise SpecError(
@@ -42,30 +40,22 @@ def header(tensorrt: str, algorithm: str = "EntropyCalibration2") -> str:
         )
     # NV_TENSORRT_VERSION of NvInferVersion.h, which gained a digit with release 10.
     number = major * (10_000 if major >= 10 else 1000) + minor * 100 + patch
-    return f"TRT-{number}-{algorithm}"
+    return f"TRT-{number}-{ALGORITHM}"
 
 
-def write_cache(
-    path: Path,
-    ranges: Mapping[str, float],
-    *,
-    tensorrt: str,
-    algorithm: str = "EntropyCalibration2",
-) -> None:
+def write_cache(path: Path, ranges: Mapping[str, float], *, tensorrt: str) -> None:
     """Write the table ``ranges`` (largest absolute value of each tensor) as a cache.
 
     Args:
         path: The file; it is replaced.
         ranges: By the names of the tensors in the float32 or float16 ONNX file.
         tensorrt: The release that will read it: another refuses it by its first line.
-        algorithm: That of the calibrator that will read it; DeepStream, TAO and trtexec have
-            EntropyCalibration2.
 
     Raises:
         DataError: The file cannot be written.
         SpecError: The release has no calibration caches.
     """
-    lines = [header(tensorrt, algorithm)]
+    lines = [header(tensorrt)]
     for name, largest in ranges.items():
         if "\n" in name:
             raise ValueError(f"{name!r} has a line break, which a cache cannot hold")

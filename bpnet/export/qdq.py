@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bpnet.errors import ModelError
-from bpnet.export.graph import constants, consumers, producers
+from bpnet.export.graph import constants, consumers, drop_unused, producers
 
 LEVELS = 127  # int8 steps on either side of zero
 DEQUANTISED = "/Dequantized"  # what the names of tensors behind a pair end in
@@ -74,7 +74,7 @@ class QdqWriter:
     def finish(self) -> None:
         """Put the new nodes in, every node behind those it reads."""
         _sort_nodes(self.model, self.nodes)
-        _drop_unused_constants(self.model)
+        drop_unused(self.model)
 
     def dequantised_constant(
         self, name: str, values: NDArray[Any], scales: NDArray[np.float32]
@@ -160,11 +160,3 @@ def _sort_nodes(model: onnx.ModelProto, added: list[onnx.NodeProto]) -> None:
         waiting = blocked
     del model.graph.node[:]
     model.graph.node.extend(ordered)
-
-
-def _drop_unused_constants(model: onnx.ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [one for one in model.graph.initializer if one.name in used]
-    copies = [onnx.TensorProto.FromString(one.SerializeToString()) for one in kept]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(copies)
