@@ -171,6 +171,16 @@ def test_a_file_without_room_for_its_head_is_not_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_a_folders_is_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "x.json").mkdir()
+    file = GrowingFile(tmp_path / "x.json", head="[", tail="]")
+    file.append("1")
+    with pytest.raises(DataError, match=r"x\.json cannot be written: .*what was written is in"):
+        file.close()
+    (part,) = (one for one in tmp_path.iterdir() if one.is_file())
+    assert part.read_text() == "[1]"
+
+
 def test_every_output_is_ended_though_one_fails(tmp_path: Path) -> None:
     def results() -> Iterator[FrameResult]:
         for index in range(100):

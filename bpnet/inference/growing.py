@@ -76,7 +76,8 @@ class GrowingFile:
         A file that had no room for a single piece is removed.
 
         Raises:
-            DataError: The disk is full, so that the last piece is missing; the file is valid.
+            DataError: The disk is full, so that the last piece is missing; the file is valid. Or
+                its name is taken by a folder.
         """
         if not self._open:
             return
@@ -94,8 +95,18 @@ class GrowingFile:
             finally:
                 os.close(self._descriptor)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                self._file.replace(self.path)
+            self._take_its_name()
+
+    def _take_its_name(self) -> None:
+        try:
+            self._file.replace(self.path)
+        except FileNotFoundError:  # removed, for nothing is in it
+            return
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written: {error.strerror or error}; what was written is "
+                f"in {self._file}"
+            ) from error
 
     def _write(self, text: str) -> None:
         """All of ``text`` at the end of what is there, or nothing."""
