@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.decode import DecoderSettings
+from bpnet.inference.results import pose_block
 from bpnet.pose.contract import ModelContract
 from bpnet.pose.skeleton import Skeleton
 
@@ -62,24 +63,10 @@ def skeleton_file(skeleton: Skeleton, label: str) -> dict[str, Any]:
         label: Name of what has it, such as person.
     """
     names = skeleton.keypoints
-    category: dict[str, Any] = {
-        "supercategory": label,
-        "id": 1,
-        "name": label,
-        "num_joints": len(names),
-        "keypoints": list(names),
-        "skeleton": [[start + 1, end + 1] for start, end in skeleton.limbs],
-        "skeleton_edge_names": [[names[start], names[end]] for start, end in skeleton.limbs],
-        "sigmas": list(skeleton.sigmas),
-        "mirror": [
-            [names[index], names[other]]
-            for index, other in enumerate(skeleton.mirror)
-            if index < other
-        ],
-        "derived": {name: list(means) for name, means in skeleton.derived.items()},
-        "colors": [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in skeleton.colors],
-    }
-    return {"pose_config_type": skeleton.name, "name": skeleton.name, "categories": [category]}
+    said = pose_block(skeleton, label)
+    (category,) = said["categories"]
+    category["skeleton_edge_names"] = [[names[start], names[end]] for start, end in skeleton.limbs]
+    return {"name": skeleton.name, **said}
 
 
 def _literal(value: bool | float | None) -> str:

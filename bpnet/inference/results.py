@@ -7,18 +7,22 @@ if TYPE_CHECKING:
     from bpnet.pose.skeleton import Skeleton
 
 
-def pose_block(skeleton: "Skeleton") -> dict[str, Any]:
+def pose_block(skeleton: "Skeleton", label: str = "person") -> dict[str, Any]:
     """The skeleton as the head of detections.json: TAO's pose config, and our optional keys.
 
     So the file alone says how to draw and to evaluate its people.
+
+    Args:
+        skeleton: The skeleton.
+        label: Name of what has it.
     """
     return {
         "pose_config_type": skeleton.name,
         "categories": [
             {
-                "supercategory": "person",
+                "supercategory": label,
                 "id": 1,
-                "name": "person",
+                "name": label,
                 "num_joints": len(skeleton.keypoints),
                 "keypoints": list(skeleton.keypoints),
                 "skeleton": [[start + 1, end + 1] for start, end in skeleton.limbs],
