@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bpnet import cli
-from bpnet.commands.skeleton_check import check_skeleton, read_skeleton
+from bpnet.commands.skeleton_check import check_skeleton
 from bpnet.commands.skeleton_draw import _crossings, draw_skeleton, spread_out
 from bpnet.commands.skeleton_graph import suggest_limbs
 from bpnet.commands.skeleton_labels import People, people_of_file
@@ -202,7 +202,7 @@ class TestCheck:
         keypoints = [*BEETLE["keypoints"], "middle"]
         derived = {"middle": ["left_leg", "right_leg"]}
         file = skeleton_file(tmp_path / "s.json", keypoints=keypoints, derived=derived)
-        people = people_of_file(labels, read_skeleton(file), category=None)
+        people = people_of_file(labels, Skeleton.read(file), category=None)
         assert people.labelled[:, 4].tolist() == [True, False]
         assert people.xy[0, 4].tolist() == [50, 50]
 
@@ -224,7 +224,7 @@ class TestSigmas:
         return [first, coco(tmp_path / "2.json", [other] * people)]
 
     def test_they_are_cocos(self, tmp_path):
-        skeleton = read_skeleton(skeleton_file(tmp_path / "s.json"))
+        skeleton = Skeleton.read(skeleton_file(tmp_path / "s.json"))
         groups = read_repeated(self.repeated(tmp_path), skeleton.keypoints, category=None)
         assert len(groups) == 10
         measured = measure_sigmas(groups, skeleton)
@@ -234,7 +234,7 @@ class TestSigmas:
         assert measured["tail"] == (0, 20)
 
     def test_few_labels_are_none(self, tmp_path):
-        skeleton = read_skeleton(skeleton_file(tmp_path / "s.json"))
+        skeleton = Skeleton.read(skeleton_file(tmp_path / "s.json"))
         files = self.repeated(tmp_path, people=9)
         groups = read_repeated(files, skeleton.keypoints, category=None)
         assert set(measure_sigmas(groups, skeleton)) == {"left_leg", "right_leg"}
@@ -280,7 +280,7 @@ class TestDraw:
         assert left[0] > head[0] > right[0]
 
     def test_a_labelled_pose_is_drawn_where_it_is(self, tmp_path):
-        skeleton = read_skeleton(skeleton_file(tmp_path / "s.json"))
+        skeleton = Skeleton.read(skeleton_file(tmp_path / "s.json"))
         labels = coco(tmp_path / "a.json", [[*POSE[:3], [0, 0, 0]], POSE])
         people = people_of_file(labels, skeleton, category=None)
         picture = draw_skeleton(skeleton, people)

@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     """Make, check or draw."""
     if args.action == "init":
         return _init(args)
-    from bpnet.commands.skeleton_check import read_skeleton
+    from bpnet.pose.skeleton import Skeleton
 
-    skeleton = read_skeleton(args.skeleton)
+    skeleton = Skeleton.read(args.skeleton)
     people = _people(args, skeleton)
     if args.action == "check":
         return _check(args, args.skeleton, people)
@@ -89,10 +89,11 @@ def _init(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, path: Path, people: "People | None") -> int:
     """Print what is wrong; 1 if something is."""
-    from bpnet.commands.skeleton_check import check_skeleton, describe, read_skeleton
+    from bpnet.commands.skeleton_check import check_skeleton, describe
     from bpnet.commands.skeleton_repeated import measure_sigmas, read_repeated
+    from bpnet.pose.skeleton import Skeleton
 
-    skeleton = read_skeleton(path)
+    skeleton = Skeleton.read(path)
     measured = None
     if args.action == "check" and args.repeated:
         groups = read_repeated(args.repeated, skeleton.keypoints, category=args.category)

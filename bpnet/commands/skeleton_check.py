@@ -1,36 +1,17 @@
 """What ``bpnet skeleton check`` says of a skeleton file."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from bpnet.commands.skeleton_graph import graph_distances, parts_of
 from bpnet.commands.skeleton_labels import People
 from bpnet.data.dataset_check import Finding
-from bpnet.errors import SpecError
 from bpnet.pose.skeleton import OTHER_SIGMA, SIDE, Skeleton
-from bpnet.spec.dataset import SkeletonFile
-from bpnet.spec.reader import read_spec
 
 USUAL_SIGMAS = (0.015, 0.15)  # COCO's go from 0.025 to 0.107
 RARE = 0.01  # of the people: a keypoint with fewer labels is hardly learned
 STRAYS = 1.5  # times larger or smaller than measured: a sigma worth a look
-
-
-def read_skeleton(path: Path) -> Skeleton:
-    """The skeleton of a file, also where not every keypoint is reached by a limb.
-
-    Raises:
-        SpecError: The file cannot be read, or its keypoints and limbs disagree.
-    """
-    said = read_spec(path, SkeletonFile)
-    if len(said.categories) != 1:
-        raise SpecError(f"{path}: categories: expected one, found {len(said.categories)}")
-    try:
-        return Skeleton.from_category(said.categories[0], said.name or said.pose_config_type)
-    except SpecError as error:
-        raise SpecError(f"{path}: categories[0].{error}") from None
 
 
 def check_skeleton(skeleton: Skeleton, people: People | None = None) -> list[Finding]:

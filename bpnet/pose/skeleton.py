@@ -73,15 +73,9 @@ class Skeleton:
         """The skeleton of a file such as ``bpnet_18joints.json``.
 
         Raises:
-            SpecError: The file cannot be read, or its keypoints and limbs disagree.
+            SpecError: The file cannot be read, its keypoints and limbs disagree, or it has no limb.
         """
-        said = read_spec(path, SkeletonFile)
-        if len(said.categories) != 1:
-            raise SpecError(f"{path}: categories: expected one, found {len(said.categories)}")
-        try:
-            skeleton = cls.from_category(said.categories[0], said.name or said.pose_config_type)
-        except SpecError as error:
-            raise SpecError(f"{path}: categories[0].{error}") from None
+        skeleton = cls.read(path)
         if not skeleton.limbs:
             raise SpecError(f"{path}: categories[0].skeleton: expected at least one limb")
         linked = {index for limb in skeleton.limbs for index in limb}
@@ -89,6 +83,21 @@ class Skeleton:
             if index not in linked:
                 logger.warning("%s: no limb reaches %s, so no person will have it", path, name)
         return skeleton
+
+    @classmethod
+    def read(cls, path: Path) -> "Skeleton":
+        """The skeleton of a file, also where limbs are missing.
+
+        Raises:
+            SpecError: The file cannot be read, or its keypoints and limbs disagree.
+        """
+        said = read_spec(path, SkeletonFile)
+        if len(said.categories) != 1:
+            raise SpecError(f"{path}: categories: expected one, found {len(said.categories)}")
+        try:
+            return cls.from_category(said.categories[0], said.name or said.pose_config_type)
+        except SpecError as error:
+            raise SpecError(f"{path}: categories[0].{error}") from None
 
     @classmethod
     def from_category(cls, category: Category, name: str) -> "Skeleton":
