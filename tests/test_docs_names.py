@@ -85,6 +85,27 @@ def test_every_key_that_a_page_speaks_of_exists(page):
 FLAGS = (DOCS / "from_tao" / "flags.md").read_text()
 TAO_KEYS = (DOCS / "from_tao" / "keys.md").read_text()
 
+TAO_INFERENCE = """
+model_path train_spec input_shape keep_aspect_ratio_mode output_stage_to_use
+output_upsampling_factor heatmap_threshold paf_threshold multi_scale_inference scales
+"""
+TAO_DATASET = """
+dataset root_directory_path duplicate_data_with_each_person_as_center
+train_data.images_root_dir_path train_data.mask_root_dir_path train_data.annotation_root_dir_path
+test_data.images_root_dir_path test_data.mask_root_dir_path test_data.annotation_root_dir_path
+categories[].num_joints categories[].keypoints categories[].skeleton
+categories[].skeleton_edge_names categories[].name categories[].id categories[].supercategory
+visibility_flags.value visibility_flags.mapping data_filtering_params.min_acceptable_height
+data_filtering_params.min_acceptable_width data_filtering_params.min_acceptable_kpts
+data_filtering_params.min_acceptable_interperson_dist_ratio
+"""
+TAO_UNDOCUMENTED = """
+optimizer.learning_rate_schedule.learning_rate optimizer.learning_rate_schedule.decay_epochs
+optimizer.learning_rate_schedule.decay_rate optimizer.learning_rate_schedule.staircase
+loss.focal_loss_params.use_focal_loss loss.focal_loss_params.alpha loss.focal_loss_params.beta
+loss.focal_loss_params.bkg_thresh loss.focal_loss_params.gamma
+"""
+
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_flag_of_tao_is_in_its_table(line):
@@ -105,6 +126,20 @@ def test_every_key_of_taos_training_spec_is_in_the_table():
     shown = table_keys()
     assert faults == []
     assert {key for key in said if not key.startswith(KEYED_BY_NAME)} - shown == set()
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("Inference spec", TAO_INFERENCE),
+        ("Dataset spec", TAO_DATASET),
+        ("`optimizer` and `loss`", TAO_UNDOCUMENTED),
+    ],
+)
+def test_every_key_of_taos_other_specs_is_in_the_table(title, keys):
+    body = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", TAO_KEYS, flags=re.S | re.M)
+    assert body
+    assert set(keys.split()) - set(re.findall(r"^\| `(.*?)` \|", body[1], flags=re.M)) == set()
 
 
 KEYED_BY_NAME = ("dataloader.dataset_config.dataset_specs.",)  # the names are the user's
