@@ -14,12 +14,12 @@ from bpnet.errors import DataError
 from bpnet.export.calibration import METHODS, collect_histograms, make_ranges
 from bpnet.export.float_convolutions import describe_float_convolutions
 from bpnet.export.graph import lift, set_contract, version_of
+from bpnet.export.images import read_fitted
 from bpnet.export.precision import to_float16
 from bpnet.export.quantize import quantise, ranged_tensors
 from bpnet.export.sensitivity import map_loss
 from bpnet.export.tensorfile import read_tensorfile, tensorfile_shape
-from bpnet.inference.preprocess import InputFit, fit_image, to_tensor
-from bpnet.inference.sources import read_image
+from bpnet.inference.preprocess import PAD_VALUE, to_tensor
 from bpnet.pose.contract import ModelContract
 
 JUDGED = 8  # calibration inputs that methods are compared on
@@ -141,7 +141,7 @@ def best_ranges(
 
 
 def photo_inputs(
-    paths: Sequence[Path], contract: ModelContract, *, pad_value: int = 128
+    paths: Sequence[Path], contract: ModelContract, *, pad_value: int = PAD_VALUE
 ) -> Iterator[NDArray[np.float32]]:
     """Photos as inputs of the network, padded as inference does; one is in memory at a time.
 
@@ -149,9 +149,7 @@ def photo_inputs(
         DataError: An image cannot be read.
     """
     height, width = fixed_size(contract)
-    fit = InputFit(height, width, "pad_image_input", pad_value, multiple=1)
-    for path in paths:
-        image = fit_image(read_image(path), fit).image
+    for image in read_fitted(paths, height=height, width=width, pad_value=pad_value):
         yield to_tensor(image[None], contract)[0]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bpnet.data.coco import CocoDataset
 from bpnet.errors import DataError
-from bpnet.inference.preprocess import InputFit, fit_image
+from bpnet.inference.preprocess import PAD_VALUE, InputFit, fit_image
 from bpnet.inference.sources import list_images, read_image
 
 
@@ -67,9 +67,15 @@ def choose_labelled(
     return [fitting[index] for index in chosen], len(fitting)
 
 
-def read_fitted(paths: Iterable[Path], *, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
-    """The images (height, width, 3) uint8 RGB, padded as inference does (``pad_image_input``)."""
-    fit = InputFit(height=height, width=width, mode="pad_image_input", multiple=1)
+def read_fitted(
+    paths: Iterable[Path], *, height: int, width: int, pad_value: int = PAD_VALUE
+) -> Iterator[NDArray[np.uint8]]:
+    """The images (height, width, 3) uint8 RGB, padded as inference does (``pad_image_input``).
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    fit = InputFit(height, width, "pad_image_input", pad_value, multiple=1)
     for path in paths:
         yield fit_image(read_image(path), fit).image
 

@@ -13,6 +13,7 @@ from bpnet.pose.contract import ModelContract
 from bpnet.pose.transform import ImageTransform
 
 LEAST_SIDE = 8  # pixels; a smaller image cannot hold a person
+PAD_VALUE = 128  # grey level of padding where nobody says another
 GREATEST_GROWTH = 16  # times input_shape that the free side may reach
 
 
@@ -34,7 +35,7 @@ class InputFit:
     height: int = 256
     width: int = 256
     mode: str | None = "adjust_network_input"
-    pad_value: int = 128
+    pad_value: int = PAD_VALUE
     multiple: int = 8
 
 
