@@ -23,9 +23,10 @@ def draw_statistics(statistics: Statistics, title: str) -> NDArray[np.uint8]:
         f"{title}: {statistics.people:,} labelled people in {statistics.images:,} images"
     )
     axes = figure.subplot_mosaic(
-        [["joints", "heights", "centres"], ["joints", "shares", "people"]], width_ratios=[1.2, 1, 1]
+        [["keypoints", "heights", "centres"], ["keypoints", "shares", "people"]],
+        width_ratios=[1.2, 1, 1],
     )
-    _draw_keypoints(axes["joints"], statistics)
+    _draw_keypoints(axes["keypoints"], statistics)
     _draw_histogram(axes["heights"], statistics.heights, "height of their boxes, pixels")
     _draw_histogram(axes["shares"], statistics.shares, "the same as part of the image's height")
     _draw_centres(axes["centres"], statistics)
