@@ -31,6 +31,7 @@ OTHERS = {  # option: whose it is
     "--memPoolSize": "trtexec",
     "--stronglyTyped": "trtexec",
     "--group-add": "docker",
+    "--target": "docker",
     "--user": "docker",
     "--fail-on-warning": "Sphinx",
     "--keep-going": "Sphinx",
