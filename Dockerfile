@@ -47,9 +47,12 @@ HEALTHCHECK --interval=10m --timeout=1m CMD ["python", "/opt/smoke.py", "--skip"
 ENTRYPOINT ["bpnet"]
 CMD ["--help"]
 
+# TensorFlow's headers and what tests the packages are a fifth of them, and of no use here.
 FROM build AS cpu-packages
 COPY --from=requirements /source/cpu.txt ./
-RUN /opt/bpnet/bin/pip install --no-cache-dir -r cpu.txt
+RUN /opt/bpnet/bin/pip install --no-cache-dir -r cpu.txt \
+    && find /opt/bpnet -depth -type d \( -path '*/tensorflow/include' -o -name tests \
+        -o -path '*/onnx/backend/test' \) -exec rm -r {} +
 
 FROM runtime AS cpu
 COPY --from=cpu-packages /opt/bpnet /opt/bpnet
@@ -59,7 +62,9 @@ COPY --from=program /program /opt/bpnet
 # CUDA's libraries come with TensorFlow; the driver is the host's, put in by NVIDIA's runtime.
 FROM build AS gpu-packages
 COPY --from=requirements /source/gpu.txt ./
-RUN /opt/bpnet/bin/pip install --no-cache-dir -r gpu.txt
+RUN /opt/bpnet/bin/pip install --no-cache-dir -r gpu.txt \
+    && find /opt/bpnet -depth -type d \( -path '*/tensorflow/include' -o -name tests \
+        -o -path '*/onnx/backend/test' \) -exec rm -r {} +
 
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
