@@ -33,7 +33,6 @@ def test_people_are_those_of_the_predictor_whatever_the_sizes(tmp_path: Path) ->
         assert len(alone) >= 1  # the grey of padding looks like one too
         assert result.persons.xy.tobytes() == alone.xy.tobytes()
         assert result.persons.score.tobytes() == alone.score.tobytes()
-    assert predictor.seconds.images == 2 * len(images)
 
 
 def test_several_videos_share_batches_and_keep_their_order_and_ids(tmp_path: Path) -> None:

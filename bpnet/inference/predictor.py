@@ -3,10 +3,9 @@
 import dataclasses
 import logging
 import math
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -44,15 +43,6 @@ class PreparedImage:
 
 
 @dataclass
-class StageSeconds:
-    """Time spent so far, and on how many images."""
-
-    network: float = 0.0
-    decode: float = 0.0
-    images: int = 0
-
-
-@dataclass
 class Predictor:
     """A network with its preparation before and its decoder after.
 
@@ -64,7 +54,6 @@ class Predictor:
         flip: average with the maps of the mirrored image.
         batch_size: most images of equal size that the network gets at once.
         threads: of the decoder; None: one a core.
-        seconds: time spent so far.
         dropped_peaks: candidates for keypoints that the decoder left out so far.
     """
 
@@ -75,7 +64,6 @@ class Predictor:
     flip: bool = False
     batch_size: int = 8
     threads: int | None = None
-    seconds: StageSeconds = field(default_factory=StageSeconds)
     dropped_peaks: int = 0
 
     def __call__(self, image: NDArray[np.uint8] | str | Path) -> PersonKeypoints:
@@ -119,7 +107,6 @@ class Predictor:
 
     def infer(self, prepared: Sequence[PreparedImage]) -> list[PoseMaps]:
         """The maps of each image, averaged over scales and mirroring where asked."""
-        started = time.perf_counter()
         inputs = [each for image in prepared for each in image.inputs]
         maps = self._run([each.image for each in inputs])
         if self.flip:
@@ -138,21 +125,17 @@ class Predictor:
                 )
                 for index, image in enumerate(prepared)
             ]
-        self.seconds.network += time.perf_counter() - started
-        self.seconds.images += len(prepared)
         return maps
 
     def decode(
         self, maps: Sequence[PoseMaps], prepared: Sequence[PreparedImage]
     ) -> list[PersonKeypoints]:
         """The people of each image, in the pixels of the image that was prepared."""
-        started = time.perf_counter()
         people = self.decoder.decode_batch(list(maps), self.threads)
         moved = [
             found.moved(image.inputs[-1].transform.inverse())
             for found, image in zip(people, prepared, strict=True)
         ]
-        self.seconds.decode += time.perf_counter() - started
         self._count_dropped(sum(found.dropped_peaks for found in people))
         return moved
 
