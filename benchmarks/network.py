@@ -25,6 +25,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bpnet.cli import set_environment
 from bpnet.model.description import describe_network
 from bpnet.model.network import build_network
 from bpnet.spec.network import BpNetLiteModel
@@ -56,6 +57,7 @@ def main() -> None:
     """Measure every combination and print it."""
     logging.basicConfig(level=logging.WARNING)
     arguments = _arguments()
+    set_environment()
     section = BpNetLiteModel()
     if arguments.spec:
         section = read_spec(arguments.spec, BpNetTrainer, arguments.set).model

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bpnet.cli import set_environment
 from bpnet.encode import draw_maps
 from bpnet.model.loss import pose_loss
 from bpnet.model.network import build_network
@@ -38,6 +39,7 @@ SETTINGS = {"default": ((256, 256), 10, 13), "slim": ((192, 256), 2, 3)}
 def main() -> None:
     """Measure, and print."""
     arguments = _arguments()
+    set_environment()
     size, batch_size, people = SETTINGS[arguments.network]
     skeleton = Skeleton.load(SKELETON)
     step = _network_step(arguments.network, skeleton, size, batch_size)

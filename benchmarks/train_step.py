@@ -24,6 +24,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bpnet.cli import set_environment
 from bpnet.commands.quickstart_specs import write_specs
 from bpnet.data.coco import read_coco
 from bpnet.data.pipeline import iterate, make_batches
@@ -45,6 +46,7 @@ from bpnet.training.trainer import step_settings
 EMA_DECAY = 0.999
 BUFFERED = 3  # batches that the loader may hold ready
 DRAWN = 64  # images, where no others are given
+NETWORKS = ("float32", "bfloat16", "slim")
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
 
 
@@ -66,6 +68,7 @@ class Data:
 def main() -> None:
     """Measure, and print a table."""
     arguments = _arguments()
+    set_environment()
     with tempfile.TemporaryDirectory() as folder:
         spec, data = _prepare(Path(folder), arguments)
         figures = _measure(spec, data, arguments)
@@ -91,7 +94,8 @@ def _measure(spec: BpNetTrainer, data: Data, arguments: argparse.Namespace) -> d
     }
     print("network   whole images/s  bare images/s  ratio")
     figures: dict[str, float] = {}
-    for name, (chosen, precision, steps) in cases.items():
+    for name in arguments.only:
+        chosen, precision, steps = cases[name]
         whole, bare = [], []
         for whole_speed, bare_speed in _speeds(chosen, data, precision, steps, arguments.runs):
             whole.append(whole_speed)
@@ -101,8 +105,10 @@ def _measure(spec: BpNetTrainer, data: Data, arguments: argparse.Namespace) -> d
         figures[f"{name}_images_per_s"] = statistics.median(whole)
         print(f"{name:9} {figures[f'{name}_images_per_s']:14.2f} "
               f"{statistics.median(bare):14.2f} {ratio:6.3f}")  # fmt: skip
-    speedup = figures["bfloat16_images_per_s"] / figures["float32_images_per_s"]
-    return {**figures, "bfloat16_speedup": speedup}
+    if {"float32", "bfloat16"} <= set(arguments.only):
+        speedup = figures["bfloat16_images_per_s"] / figures["float32_images_per_s"]
+        figures["bfloat16_speedup"] = speedup
+    return figures
 
 
 def _speeds(
@@ -215,6 +221,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=8, help="images, default network")
     parser.add_argument("--steps", type=int, default=2, help="of a turn; slim: 15 times as many")
     parser.add_argument("--runs", type=int, default=10, help="turns of each pair")
+    parser.add_argument(
+        "--only", nargs="+", choices=NETWORKS, default=NETWORKS, help="which to measure"
+    )
     parser.add_argument("--json", action="store_true", help="end with a line of JSON")
     arguments = parser.parse_args()
     if (arguments.root is None) != (arguments.annotations is None):

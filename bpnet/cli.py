@@ -47,6 +47,13 @@ LIBRARIES = {  # importable name: its own name, the extra that brings it
     "cuda": ("cuda-python", "tensorrt"),
 }
 
+ENVIRONMENT = {  # of TensorFlow, where the user says nothing else
+    # It calls it an error that a machine has no GPU; what fails is raised in Python too.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # A step's memory serves the next: the system would clear it page by page, each time.
+    "TF_CPU_ALLOCATOR_USE_BFC": "true",
+}
+
 MESSAGES = "bpnet messages"  # name of the log handler that writes to stderr
 
 
@@ -93,6 +100,12 @@ def _without_launcher(arguments: list[str]) -> list[str]:
     return arguments[start:]
 
 
+def set_environment() -> None:
+    """Set what TensorFlow reads from the environment, before its first operation."""
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of a command, which is all that its help, completion and documentation know."""
     module = importlib.import_module(f"bpnet.commands.{name}")
@@ -103,8 +116,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
-    # TensorFlow calls it an error that a machine has no GPU; what fails is raised in Python too.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_environment()
     try:
         from bpnet.spec.mounts import mounted
 

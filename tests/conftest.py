@@ -1,12 +1,13 @@
 """Fixtures of every test."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-# As the command line sets it: TensorFlow reads it once, when whichever test comes first loads it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from bpnet.cli import set_environment
+
+# TensorFlow reads it once, when whichever test comes first loads it.
+set_environment()
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

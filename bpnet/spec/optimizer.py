@@ -85,7 +85,7 @@ class MuonOptimizer(AdamWOptimizer):
     """Muon (Jordan et al., 2024) for the kernels of convolutions, AdamW for all other weights."""
 
     momentum: float = setting(
-        "Decay of the kernels' mean gradient.", default=0.95, minimum=0.0, maximum=1.0
+        "Decay of the kernels' mean gradient.", default=0.95, minimum=0.0, maximum=0.999
     )
 
 

@@ -15,10 +15,10 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5: the steepest at 0
 LIKE_ADAMW = 0.2  # root mean square of AdamW's steps, as a part of the learning rate
 
 
-def orthogonalise(kernel: Any) -> Any:
-    """A kernel (h, w, C, F) as a matrix (h*w*C, F) with singular values near 1.
+def orthogonalise(kernel: Any, *, size: float = 1.0) -> Any:
+    """A kernel (h, w, C, F) as a matrix (h*w*C, F) with singular values near ``size``.
 
-    They end between 0.7 and 1.2, which serves as well as 1. All iterations are polynomials of one
+    They end between 0.7 and 1.2 of it, which serves as well. All iterations are polynomials of one
     symmetric matrix, the kernel's products with itself on its shorter side, so that the kernel
     itself is multiplied twice only.
     """
@@ -32,7 +32,7 @@ def orthogonalise(kernel: Any) -> Any:
     total = None
     for iteration in range(ITERATIONS):
         factor = a * unit + b * products + c * (products @ products)
-        total = factor / norm if total is None else total @ factor
+        total = factor * (size / norm) if total is None else total @ factor
         if iteration < ITERATIONS - 1:
             products = factor @ products @ factor
     return tf.reshape(matrix @ total if tall else total @ matrix, kernel.shape)

@@ -159,8 +159,9 @@ class Optimizer:
         """Muon with Nesterov's momentum; kernels decay."""
         assert isinstance(self.spec, MuonOptimizer)
         part = self.spec.momentum
-        ahead = (1 - part**2) * gradient + part**2 * momentum  # of the momentum after this step
-        direction = step_size(weight.shape) * orthogonalise(ahead)
+        # The momentum after this step, ahead once more, over 1 - part^2: its size does not matter.
+        ahead = gradient + (part**2 / (1 - part**2)) * momentum
+        direction = orthogonalise(ahead, size=step_size(weight.shape))
         pull_towards(momentum, gradient, by=tf.constant(1.0 - part))
         tf.raw_ops.ResourceApplyGradientDescent(
             var=weight.handle,
