@@ -24,6 +24,7 @@ from bpnet.inference.media import (
     Converter,
     Damage,
     decode,
+    open_input,
     rate_of,
     reason_of,
     video_stream,
@@ -196,7 +197,7 @@ class AddressFeed:
                         time.sleep(max(0.0, due - time.monotonic()))
                     self._reached = presented
                 yield Shot(presented, partial(converter.picture, item))
-        if self._on_network and not container.duration and container.size <= 0:
+        if self._on_network and not container.duration and (container.size or 0) <= 0:
             raise FeedLostError("the other side ended it")
 
     def _open(self) -> InputContainer:
@@ -205,7 +206,7 @@ class AddressFeed:
         if self._address.lower().startswith("rtsp"):
             options["rtsp_flags"] = "prefer_tcp"  # lost packets would be damaged pictures
         try:
-            return av.open(place, options=options, timeout=self._timeout, metadata_errors="replace")
+            return open_input(place, options=options, timeout=self._timeout)
         except av.FFmpegError as error:
             final = not self._on_network or isinstance(error, HOPELESS)
             final = final and self._reached is None

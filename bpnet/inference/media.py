@@ -46,6 +46,17 @@ class Damage:
 Decoded: TypeAlias = av.VideoFrame | Damage
 
 
+def open_input(place: str, **settings: Any) -> InputContainer:
+    """``av.open`` for reading, whatever bytes the titles in the file are.
+
+    PyAV 19 always takes titles that are no UTF-8, and knows no such argument.
+    """
+    if int(av.__version__.partition(".")[0]) < 19:
+        settings["metadata_errors"] = "replace"
+    container: InputContainer = av.open(place, **settings)
+    return container
+
+
 class PresentationClock:
     """Seconds since the first frame, of presentation times that start anywhere or are missing.
 
@@ -181,8 +192,6 @@ def _decoded(stream: VideoStream, packet: "av.Packet[VideoStream] | None") -> It
 
 
 def _orientation(frame: av.VideoFrame) -> Orientation:
-    everything: Any = frame.side_data  # PyAV's hints are those of a mapping; it gives the values
-    for data in everything:
-        if data.type.name == "DISPLAYMATRIX":
-            return from_display_matrix(bytes(data))
-    return UPRIGHT
+    everything: Any = frame.side_data  # PyAV's hints do not know that names are keys too
+    matrix = everything.get("DISPLAYMATRIX")
+    return UPRIGHT if matrix is None else from_display_matrix(bytes(matrix))

@@ -17,6 +17,7 @@ from bpnet.inference.media import (
     Damage,
     PresentationClock,
     decode,
+    open_input,
     rate_of,
     reason_of,
     video_stream,
@@ -79,7 +80,7 @@ class VideoSource:
     def _open(self) -> InputContainer:
         try:
             # With "file:" a colon in the name is no protocol.
-            return av.open(f"file:{self._path}", metadata_errors="replace")
+            return open_input(f"file:{self._path}")
         except av.FFmpegError as error:
             raise DataError(
                 f"{self._path} cannot be read as a video: {reason_of(error)}; a recording that was "
