@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from spots import write_model
 
 from bpnet.cli import ENVIRONMENT, set_environment
 
@@ -43,3 +45,13 @@ def test_memory_of_a_tensor_serves_the_next() -> None:
     command = [sys.executable, "-c", REPEAT]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert int(run.stdout) < MEGABYTES * TIMES // 4
+
+
+def test_onnx_runtime_collects_nothing_about_its_use(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.onnx")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    environment["HOME"] = str(tmp_path / "home")
+    (tmp_path / "home").mkdir()
+    code = f"import bpnet; bpnet.load({str(tmp_path / 'model.onnx')!r})"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not list((tmp_path / "home").rglob("*"))
