@@ -149,6 +149,30 @@ def test_a_mask_valid_everywhere_is_not_stored(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("annotation", [annotate((0, 0, 5, 4)), annotate((0, 0, 0, 0))])
+def test_an_image_where_a_mask_would_stand_is_left_alone(
+    tmp_path: Path, annotation: Annotation
+) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.full((6, 8, 3), 77, np.uint8))
+    photo = path.read_bytes()
+
+    with pytest.raises(DataError, match=r"a\.png is an image that bpnet did not draw"):
+        store_mask(image_of(annotation), path)
+    assert path.read_bytes() == photo
+
+
+def test_a_damaged_mask_is_drawn_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    image = image_of(annotate((0, 0, 5, 4)))
+    store_mask(image, path)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-9], b"no image"):
+        path.write_bytes(damaged)
+        assert store_mask(image, path) == "drawn"
+        assert path.read_bytes() == whole
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "masks").write_text("in the way")
 

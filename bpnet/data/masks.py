@@ -13,13 +13,15 @@ from pycocotools import mask as run_lengths
 
 from bpnet.data.annotation import Annotation
 from bpnet.data.coco import CocoImage
+from bpnet.data.image_headers import PNG_START
 from bpnet.data.storage import address, read_bytes, remove, write_bytes
 from bpnet.errors import DataError
 
 USE, IGNORE = 255, 0
-RULES = "bpnet mask 1"  # raise the number when draw_mask changes, and stored masks are redrawn
-SIGNATURE_SIZE = 8  # bytes at the start of a PNG
+MASK = "bpnet mask"
+RULES = f"{MASK} 1"  # raise the number when draw_mask changes, and stored masks are redrawn
 HEADER_SIZE = 33  # bytes: the signature and a PNG's first chunk, IHDR
+COMMENT_START = len(b"size" + b"tEXtComment\0")  # bytes of a comment's chunk before its text
 
 
 class SegmentationError(DataError):
@@ -61,11 +63,19 @@ def store_mask(image: CocoImage, path: Path) -> str:
 
     Raises:
         SegmentationError: A segmentation cannot be decoded.
-        DataError: The file cannot be read or written.
+        DataError: The file cannot be read or written, or is another image than a mask of ours.
     """
     label = _text_chunk(f"{RULES} {_fingerprint(image)}")
-    if _holds(path, label):
-        return "kept"
+    stored = _read(path)
+    if stored is not None and _is_whole(stored):
+        comment = stored[HEADER_SIZE:]
+        if comment.startswith(label):
+            return "kept"
+        if not comment[COMMENT_START:].startswith(MASK.encode()):
+            raise DataError(
+                f"{address(path)} is an image that bpnet did not draw; name another folder in "
+                "mask_root_dir_path, or move the file away"
+            )
     mask = draw_mask(image)
     if mask.all():
         try:
@@ -181,20 +191,21 @@ def _text_chunk(text: str) -> bytes:
     return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
 
 
-def _holds(path: Path, label: bytes) -> bool:
-    """Whether a whole PNG file is there, with this comment right after its header."""
+def _read(path: Path) -> bytes | None:
+    """All bytes of a file; None where there is none."""
     try:
-        data = read_bytes(path)
+        return read_bytes(path)
     except FileNotFoundError:
-        return False
+        return None
     except OSError as error:
         raise DataError(f"{address(path)} cannot be read: {error.strerror or error}") from error
-    return data[HEADER_SIZE : HEADER_SIZE + len(label)] == label and _is_whole(data)
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether the chunks of a PNG are all there and undamaged."""
-    place = SIGNATURE_SIZE
+    """Whether data are a PNG whose chunks are all there and undamaged."""
+    if not data.startswith(PNG_START):
+        return False
+    place = len(PNG_START)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
         end = place + 8 + length  # of the chunk's type and data; its checksum follows
