@@ -94,6 +94,16 @@ def test_another_category_is_read_by_its_name(tmp_path: Path) -> None:
     assert [one.id for image in dataset.images for one in image.annotations] == [13]
 
 
+def test_a_category_without_a_name_is_one_of_all(tmp_path: Path) -> None:
+    coco = copy.deepcopy(COCO)
+    del coco["categories"][0]["name"]
+
+    dataset = read_coco(save(tmp_path, coco), file_categories=["*"])
+
+    assert dataset.keypoints == ("nose", "tail")
+    assert len(dataset.images[1].annotations) == 2
+
+
 @pytest.mark.parametrize(
     ("keys", "value", "sentence"),
     [
@@ -129,6 +139,12 @@ def test_another_category_is_read_by_its_name(tmp_path: Path) -> None:
         (("annotations", 0, "bbox"), None, "annotation 11 has nothing in `bbox`"),
         (("annotations", 0, "bbox"), [1, 2, -3, 4], "negative size"),
         (("annotations", 0, "area"), "wide", "annotation 11 has `area`"),
+        (("annotations", 0, "keypoints"), [1e39, 2, 2, 0, 0, 0], "not x, y pixels"),
+        (("annotations", 0, "keypoints"), [10**400, 2, 2, 0, 0, 0], "numbers are expected"),
+        (("annotations", 0, "bbox"), [0, 0, 1e200, 1e200], "a bbox that is not in pixels"),
+        pytest.param(
+            ("annotations", 0, "area"), 10**400, "number in `area` that is not finite", id="area"
+        ),
         (("annotations", 0, "segmentation"), [1, 2, 3, 4], "neither polygons nor run lengths"),
         (("annotations", 0, "segmentation"), [[1, 2, 3, 4, 5, 6, 7]], "polygon (number 0)"),
         (("annotations", 0, "segmentation"), [[1, 2, 3, 4, 5, 1e9]], "polygon (number 0)"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bpnet.errors import DataError
 
-FARTHEST = 1e5  # pixels; a polygon vertex beyond it is a damaged number, not a person
+FARTHEST = 1e5  # pixels; a keypoint, box or vertex beyond it is a damaged number, not a person
 BODY = "keypoints"  # COCO's own field
 VISIBLE = 2  # COCO's flag
 LARGEST = 1 << 63  # of an id, which records hold in 64 bits
@@ -104,6 +104,8 @@ def read_annotation(
     bbox = _read_numbers(entry, "bbox", where, length=4)
     if (bbox[2:] < 0).any():
         raise DataError(f"{where} has a bbox of negative size {bbox.tolist()}")
+    if np.abs(bbox).max() > FARTHEST:
+        raise DataError(f"{where} has a bbox that is not in pixels: {bbox.tolist()}")
     table = np.concatenate([_read_keypoints(entry, key, where) for key in fields])  # (K, 3)
     counted = int(np.count_nonzero(table[:, 2] > 0))
     area, crowd, labelled = (
@@ -150,6 +152,8 @@ def _read_keypoints(entry: Entry, key: str, where: str) -> NDArray[np.float64]:
             "expected"
         )
     table = numbers.reshape(-1, 3)
+    if (np.abs(table[table[:, 2] > 0, :2]) > FARTHEST).any():
+        raise DataError(f"{where} has a labelled keypoint in `{key}` that is not x, y pixels")
     if key != BODY:  # COCO-WholeBody: a score above 0 means reliable, and a part may be invalid
         valid = entry.get(key.removesuffix("_kpts") + "_valid", True)
         table[:, 2] = np.where((table[:, 2] > 0) & bool(valid), VISIBLE, 0)
@@ -165,9 +169,13 @@ def _read_number(entry: Entry, key: str, where: str, *, default: float) -> float
         return default
     if not isinstance(value, int | float):
         raise DataError(f"{where} has `{key}` {_short(value)}; a number is expected")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
         raise DataError(f"{where} has a number in `{key}` that is not finite")
-    return float(value)
+    return number
 
 
 def _read_numbers(
@@ -178,7 +186,7 @@ def _read_numbers(
     expected = "numbers are" if length is None else f"{length} numbers are"
     try:
         numbers = np.array(value, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where} has `{key}` {_short(value)}; {expected} expected") from error
     if value is None or length not in (None, len(numbers)):
         found = "nothing" if value is None else f"{len(numbers)}"

@@ -238,7 +238,7 @@ class _Reading:
         lists = {
             str(entry.get("name")): entry.get("keypoints")
             for entry in self._categories
-            if entry.get("name") in wanted.values()
+            if str(entry.get("name")) in wanted.values()
         }
         for name, said in lists.items():
             if not isinstance(said, list) or not said:
