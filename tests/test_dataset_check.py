@@ -7,7 +7,8 @@ import pytest
 
 from bpnet.data.annotation import Annotation
 from bpnet.data.coco import CocoDataset, CocoImage
-from bpnet.data.dataset_check import check_dataset
+from bpnet.data.dataset_check import check_dataset, check_sides
+from bpnet.pose.skeleton import Skeleton
 from bpnet.spec.dataset import Category, DatasetSpec
 
 NAMES = ["left_eye", "right_eye", "left_hip", "right_hip", "left_knee", "right_knee"]
@@ -123,6 +124,24 @@ def test_a_file_that_means_the_viewer_s_left_is_told_by_the_eyes() -> None:
         "12 of 12 faces have the left eye on the left of the image: "
         "left and right look exchanged in the whole file, or mean the viewer's"
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["eyeL", "eyeR"], []),
+        (["eyeR", "eyeL"], ["12 of 12 faces have the left eye on the left of the image"]),
+        (["eye1", "eye2"], []),  # who is left, the names do not tell
+    ],
+)
+def test_the_side_of_an_eye_is_told_by_its_name(names: list[str], found: list[str]) -> None:
+    keypoints = [*names, *NAMES[2:]]
+    people = [person(number) for number in range(12)]  # the first eye is on the right
+    skeleton = Skeleton.from_category(Category(keypoints=keypoints, mirror=[names]), "faces")
+
+    said = [one.sentence.partition(":")[0] for one in check_sides(people, skeleton)]
+
+    assert said == found
 
 
 def test_images_that_share_a_file_are_named() -> None:

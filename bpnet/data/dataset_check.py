@@ -11,7 +11,7 @@ from bpnet.data.coco import CocoDataset, CocoImage
 from bpnet.data.keypoints import KeypointReader
 from bpnet.data.summary import count_outside
 from bpnet.errors import SpecError
-from bpnet.pose.skeleton import Skeleton
+from bpnet.pose.skeleton import Skeleton, side_of
 from bpnet.spec.dataset import DatasetSpec
 
 IDS_SHOWN = 5
@@ -124,8 +124,10 @@ def _check_eyes(
         if not all("eye" in name.lower() for name in names):
             continue
         # The side is told by the name: whichever keypoint of the pair stands first in the file.
-        left_first = min(names, key=_side) == names[0]
-        seen = across[both[:, place], place, 0] * (1 if left_first else -1)
+        sides = [side_of(name) for name in names]
+        if sorted(sides) != ["l", "r"]:
+            continue
+        seen = across[both[:, place], place, 0] * (1 if sides[0] == "l" else -1)
         mirrored = int((seen < 0).sum())
         if len(seen) >= LEAST_COMPARED and mirrored > len(seen) / 2:
             findings.append(
@@ -136,10 +138,6 @@ def _check_eyes(
                 )
             )
     return findings
-
-
-def _side(name: str) -> int:
-    return 0 if name.lower().startswith("l") or "left" in name.lower() else 1
 
 
 def _check_pairs(

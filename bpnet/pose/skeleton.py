@@ -151,6 +151,12 @@ class Skeleton:
             raise ModelError(f"the model file's skeleton is damaged: {error!r}") from error
 
 
+def side_of(name: str) -> str:
+    """``l`` or ``r`` by the keypoint's name; nothing where it tells none."""
+    found = SIDE.search(name)
+    return found.group()[0].lower() if found else ""
+
+
 def _limbs(category: Category, keypoints: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Limbs from 0; where only names are given, by name."""
     named = []
@@ -258,7 +264,7 @@ def _default_colors(
     keypoints: Sequence[str], limbs: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, int, int], ...]:
     """Warm on the right, cool on the left, green between; hues spread along the body."""
-    sides = [_side(keypoints[start]) or _side(keypoints[end]) for start, end in limbs]
+    sides = [side_of(keypoints[start]) or side_of(keypoints[end]) for start, end in limbs]
     ranges = {"r": (0.93, 1.15), "l": (0.46, 0.72), "": (0.22, 0.38)}  # turns of the hue circle
     if not any(sides):
         ranges[""] = (0.0, 0.85)
@@ -270,9 +276,3 @@ def _default_colors(
         red, green, blue = colorsys.hsv_to_rgb(hue, 0.82, 1.0)
         colors.append((round(255 * red), round(255 * green), round(255 * blue)))
     return tuple(colors)
-
-
-def _side(name: str) -> str:
-    """``l``, ``r`` or nothing."""
-    found = SIDE.search(name)
-    return found.group()[0].lower() if found else ""
