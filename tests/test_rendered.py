@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from bpnet.data.drawn_person import PARTS, Painter, paint_person, random_outfit
 from bpnet.data.posed_body import random_body
-from bpnet.data.rendered import count_difficulty, render_dataset, render_scene
+from bpnet.data.rendered import _render_file, count_difficulty, render_dataset, render_scene
 from bpnet.errors import DataError
 
 
@@ -113,6 +114,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file"):
         next(render_dataset(tmp_path / "file", split="train", images=1, seed=0, workers=1))
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))  # bytes of a file
+    try:
+        with pytest.raises(DataError, match=r"000004\.jpg cannot be written: File too large"):
+            _render_file(tmp_path, 4, (0, "train", (288, 384)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_process_is_forked(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ THING = -3  # owner of an object's pixels
 
 @dataclass(frozen=True)
 class Person:
-    """One person of a scene: ``body`` None where it is part of no labelled figure."""
+    """One person of a scene, numbered from the far ones on; small ones are not labelled."""
 
     body: Body
     number: int
@@ -124,8 +124,10 @@ def _render_file(
     image, people = render_scene(rng, size)
     name = f"{number:06d}.jpg"
     quality = int(rng.integers(82, 96))
+    # Not by imwrite, which says nothing of a disk that is full.
+    jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     with replacing(folder / name) as temporary:
-        cv2.imwrite(str(temporary), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        temporary.write_bytes(jpeg.tobytes())
     record = {"id": number + 1, "file_name": name, "height": size[0], "width": size[1]}
     return record, [{"image_id": number + 1, "category_id": 1, **person} for person in people]
 
@@ -135,15 +137,15 @@ def render_scene(
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """One picture (H, W, 3) RGB uint8 and the COCO annotations of its people."""
     painter = Painter(draw_background(rng, size))
-    crowd = _paint_crowd(rng, painter, size) if rng.random() < 0.12 else False
+    if rng.random() < 0.12:
+        _paint_crowd(rng, painter, size)
     people = _place_people(rng, size)
     for person in people:
         paint_person(painter, person.body, random_outfit(rng), person=person.number)
     for _ in range(int(rng.choice([0, 1, 2], p=[0.83, 0.14, 0.03]))):
         _paint_thing(rng, painter, size)
     annotations = [a for person in people if (a := _annotate(person, painter, size)) is not None]
-    if crowd:
-        annotations += _crowd_annotation(painter)
+    annotations += _crowd_annotation(painter)
     return photograph(rng, painter.image), annotations
 
 
@@ -208,7 +210,7 @@ def _place_people(rng: np.random.Generator, size: tuple[int, int]) -> list[Perso
     ]
 
 
-def _paint_crowd(rng: np.random.Generator, painter: Painter, size: tuple[int, int]) -> bool:
+def _paint_crowd(rng: np.random.Generator, painter: Painter, size: tuple[int, int]) -> None:
     """A group too dense to label; its pixels belong to CROWD."""
     height, width = size
     x, y = rng.uniform(0.15, 0.85) * width, rng.uniform(0.2, 0.6) * height
@@ -217,7 +219,6 @@ def _paint_crowd(rng: np.random.Generator, painter: Painter, size: tuple[int, in
         body = random_body(rng, height=float(rng.uniform(0.12, 0.22) * height), centre=at)
         paint_person(painter, body, random_outfit(rng), person=0)
     painter.owner[painter.owner >= 0] = CROWD
-    return True
 
 
 def _paint_thing(rng: np.random.Generator, painter: Painter, size: tuple[int, int]) -> None:
@@ -278,7 +279,7 @@ def keypoint_flags(body: Body, part: NDArray[np.int32], size: tuple[int, int]) -
 
 
 def _crowd_annotation(painter: Painter) -> list[dict[str, Any]]:
-    """The crowd's region as COCO's uncompressed run lengths, column by column."""
+    """The crowd's region as COCO's uncompressed run lengths, column by column; none without one."""
     mask = painter.owner == CROWD
     if not mask.any():
         return []
