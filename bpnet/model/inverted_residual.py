@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from bpnet.model.layers import ConvolutionStyle, scaled_channels
+from bpnet.spec.dataloader import STRIDE
 
 # Expansion, channels, kernel, stride, squeeze, activation of MobileNetV3-Large's blocks 0 to 11
 # (https://arxiv.org/abs/1905.02244).
@@ -33,7 +34,6 @@ MOBILENET_BLOCKS = (
 # plain convolutions for depthwise ones and no squeeze (https://arxiv.org/abs/2104.00298).
 EFFICIENTNET_GROUPS = ((1, 1, 16, 1), (2, 4, 32, 2), (2, 4, 48, 2), (3, 4, 96, 2), (5, 6, 112, 1))
 _FUSED_GROUPS = 3
-_STRIDE = 8  # that the network keeps
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -57,7 +57,7 @@ def extract_by_mobilenet(image: Any, *, style: ConvolutionStyle, width_multiplie
             wide = _multiple_of_eight(x_channels * expansion)
             x = layers.convolve(x, wide, 1, name=f"{scope}_expand")
             x = layers.normalise(x, name=f"{scope}_expand_bn", activation=activation)
-        strides = stride if reached <= _STRIDE else 1
+        strides = stride if reached <= STRIDE else 1
         name = f"{scope}_depthwise"
         x = layers.convolve_depthwise(x, kernel, name=name, strides=strides, dilation=dilation)
         x = layers.normalise(x, name=f"{name}_bn", activation=activation)
@@ -71,7 +71,7 @@ def extract_by_mobilenet(image: Any, *, style: ConvolutionStyle, width_multiplie
         x = layers.normalise(x, name=f"{scope}_project_bn")
         if stride == 1 and x_channels == filters:
             x = keras.layers.Add(name=f"{scope}_add")([before, x])
-        dilation = max(dilation, reached // _STRIDE)
+        dilation = max(dilation, reached // STRIDE)
     return x
 
 
@@ -94,7 +94,7 @@ def extract_by_efficientnet(image: Any, *, style: ConvolutionStyle, width_multip
             scope = f"block{group}{'abcde'[block]}"
             own_stride = stride if block == 0 else 1
             reached *= own_stride
-            strides = own_stride if reached <= _STRIDE else 1
+            strides = own_stride if reached <= STRIDE else 1
             before = x
             if group <= _FUSED_GROUPS:
                 x = _fused_block(layers, x, filters, expansion, scope=scope, strides=strides)
@@ -104,7 +104,7 @@ def extract_by_efficientnet(image: Any, *, style: ConvolutionStyle, width_multip
                 )
             if own_stride == 1 and int(before.shape[-1]) == filters:
                 x = keras.layers.Add(name=f"{scope}_add")([before, x])
-            dilation = max(dilation, reached // _STRIDE)
+            dilation = max(dilation, reached // STRIDE)
     return x
 
 
