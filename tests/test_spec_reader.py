@@ -87,6 +87,12 @@ def test_a_fault_is_named_with_its_line_key_and_finding(line, kind, said):
     assert "\n" not in report
 
 
+def test_a_seed_is_one_that_every_generator_takes():
+    for seed, said in (("-1", "at least 0, found -1"), ("4294967296", "at most 4294967295")):
+        report = faults_of(f"random_seed: {seed}\n{TRAIN}", BpNetTrainer)
+        assert report.startswith(f"spec.yaml:1: random_seed: expected {said}")
+
+
 def test_every_fault_of_a_file_is_in_one_report_in_the_order_of_its_lines():
     text = "num_epoch: many\nnum_epochs: 3\nload_graph: true\nload_graph: false\n" + TRAIN
     report = faults_of(text, BpNetTrainer, overrides=["modl.stages=2", "nonsense"]).splitlines()

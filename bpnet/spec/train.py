@@ -56,7 +56,9 @@ class BpNetTrainer:
     max_ckpt_to_keep: int = setting(
         "Checkpoints kept; older ones are deleted.", default=100, minimum=1
     )
-    random_seed: int = setting("Seed of weights, order and augmentation.", default=42)
+    random_seed: int = setting(
+        "Seed of weights, order and augmentation.", default=42, minimum=0, maximum=2**32 - 1
+    )
     deterministic: bool = setting(
         "Only operations that give the same bits each time; slower on GPUs.", default=False
     )
