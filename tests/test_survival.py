@@ -107,6 +107,10 @@ def test_a_validation_that_was_killed_is_made_up_for(worms: Path, tmp_path: Path
         run(spec, tmp_path, validate=killed)
     assert validated(spec, tmp_path, [0.5, 0.2]) == [1, 2]
     assert [row["ap"] for row in read_rows(tmp_path / "results.csv")] == [0.5, 0.2]
+    last = dataclasses.replace(spec, validation_every_n_epoch=5)  # due at the end alone
+    with pytest.raises(DataError, match="as if killed"):
+        run(last, tmp_path / "last", validate=killed)
+    assert validated(last, tmp_path / "last", [0.5, 0.2]) == [2]
 
 
 def test_validation_records_give_a_loss_and_pictures(worms: Path, tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ class EpochEnd:
         if self.devices.worker.is_chief and self.reports.rows:
             row = self.reports.rows[-1]
             missed = row["step"] == int(self.state.step.numpy()) and score_of(row) is None
-            if missed and self.validate and self._validates(int(row["epoch"])):
+            due = self._validates(int(row["epoch"])) or row["step"] == self.plan.last_step
+            if missed and self.validate and due:
                 self._validate(row, None)
         return bool(self.devices.share(float(self.patience_is_over)))
 
