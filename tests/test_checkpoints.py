@@ -59,12 +59,14 @@ def test_a_half_written_checkpoint_is_passed_over(
     run(spec_of(worms), tmp_path)
     # As if the process had died after the model file, before the state.
     (tmp_path / "model.epoch-4.state.npz").unlink()
-    (tmp_path / ".model.epoch-4.state.1.part.npz").write_bytes(b"PK")
+    left = [".model.epoch-4.state.99999999.part.npz", ".bpnet_model.99999999.part.keras"]
+    for name in left:  # of a process that is no more
+        (tmp_path / name).write_bytes(b"PK")
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
     assert newest.step == 4
     assert_same_weights(run(spec_of(worms), tmp_path), uninterrupted)
-    assert not list(tmp_path.glob(".model*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_model_file_that_is_not_the_states_is_passed_over(
@@ -94,6 +96,16 @@ def test_another_network_does_not_resume(worms: Path, uninterrupted: Path) -> No
     wider = dataclasses.replace(spec.model, width_multiplier=0.25)
     with pytest.raises(ModelError, match="holds another network than the spec's"):
         run(dataclasses.replace(spec, model=wider), uninterrupted.parent)
+
+
+def test_a_table_of_another_program_is_no_report(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("epoch,train/box_loss\n1,0.5\n")
+
+    assert read_rows(path) == []
+    assert "results.csv is started afresh: a row has no epoch or no step" in caplog.text
 
 
 def test_old_checkpoints_are_deleted(worms: Path, tmp_path: Path) -> None:

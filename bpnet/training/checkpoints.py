@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bpnet.errors import ModelError
+from bpnet.data.storage import remove_leftovers
+from bpnet.errors import DataError, ModelError
 from bpnet.files import digest, replacing
 from bpnet.model.files import load_model, save_model
 from bpnet.pose.contract import ModelContract
@@ -237,9 +238,15 @@ def delete_old_checkpoints(folder: Path, *, keep: int) -> None:
 
 
 def delete_partial_files(folder: Path) -> None:
-    """Remove what a killed run was writing."""
-    for path in folder.glob(".model.*.part.*"):
-        path.unlink(missing_ok=True)
+    """Remove what a killed run was writing, be it a checkpoint, a report or the best model.
+
+    Raises:
+        DataError: A file cannot be deleted.
+    """
+    try:
+        remove_leftovers(folder)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be cleared: {error.strerror or error}") from error
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:

@@ -91,10 +91,13 @@ def read_rows(path: Path) -> list[Row]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [
+            rows = [
                 {name: float(value) for name, value in row.items() if value}
                 for row in csv.DictReader(file)
             ]
+        if any(not row.keys() >= {"epoch", "step"} for row in rows):
+            raise ValueError("a row has no epoch or no step, so no training of bpnet wrote it")
+        return rows
     except (OSError, ValueError, TypeError, AttributeError) as error:
         logger.warning("%s is started afresh: %s", path, error)
         return []
