@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from test_model_files import write_keras2
-from worms import SIDE, SKELETON, draw_worms, spec_of
+from worms import SIDE, SKELETON, draw_worms, run, spec_of
 
 from bpnet.cli import main
 from bpnet.errors import ModelError
@@ -258,3 +258,19 @@ def test_dry_run_shows_the_teacher_and_what_it_costs(
     assert "# network: " in out
     assert "# teacher" not in out
     assert "teacher.kerasx.keras does not exist" in err
+
+
+def test_a_teacher_that_is_replaced_between_two_runs_is_noticed(
+    worms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = spec_of(worms, num_epoch=2, checkpoint_n_epoch=1)
+    path = save_model(a_network(spec), tmp_path / "teacher.keras", contract_of(spec))
+    taught = dataclasses.replace(spec, loss=taught_by(path))
+    run(taught, tmp_path / "results")
+    longer = dataclasses.replace(taught, num_epoch=3)
+    run(longer, tmp_path / "results")
+    assert "teacher.keras" not in caplog.text
+    save_model(a_network(spec, seed=8), path, contract_of(spec))
+    for epochs, warned in ((4, 1), (5, 1)):  # said once, then the new one is the teacher
+        run(dataclasses.replace(taught, num_epoch=epochs), tmp_path / "results")
+        assert caplog.text.count("is not the one that this training has learned from") == warned

@@ -44,6 +44,7 @@ class TrainingState:
         elapsed: Seconds of training before this run.
         origin_step: Step at which another run's checkpoint was taken over.
         origin_epoch: Epochs that checkpoint had.
+        teacher: SHA-256 of the file of the network learned from; "" without one.
     """
 
     model: keras.Model
@@ -54,6 +55,7 @@ class TrainingState:
     elapsed: float = 0.0
     origin_step: int = 0
     origin_epoch: int = 0
+    teacher: str = ""
 
     @property
     def best_model(self) -> keras.Model:
@@ -116,6 +118,7 @@ def save_checkpoint(
         "elapsed": elapsed,
         "origin_step": state.origin_step,
         "origin_epoch": state.origin_epoch,
+        "teacher": state.teacher,
         "steps_per_epoch": steps_per_epoch,
         "model": model_path.name,
         "sha256": digest(model_path),
@@ -204,6 +207,7 @@ def restore_state(state: TrainingState, checkpoint: Checkpoint, *, only_if_fits:
     state.elapsed = float(checkpoint.facts["elapsed"])
     state.origin_step = int(checkpoint.facts["origin_step"])
     state.origin_epoch = int(checkpoint.facts["origin_epoch"])
+    state.teacher = str(checkpoint.facts.get("teacher", ""))
     return True
 
 

@@ -49,6 +49,7 @@ class TrainingRun:
         self.sums: collections.Counter[str] = collections.Counter()
         self.steps = 0  # whose losses are in sums
         self.step = int(self.state.step.numpy())
+        self._remember_teacher()
 
     @property
     def progress(self) -> float:
@@ -97,6 +98,22 @@ class TrainingRun:
     def read_own_clock(self) -> None:
         """``read_clock`` without asking other machines, for when they may be gone."""
         self.state.elapsed = self.elapsed_before + time.monotonic() - self.begun
+
+    def _remember_teacher(self) -> None:
+        """Note in the state whose maps are learned, and warn where those were another file's."""
+        if self.teacher is None:
+            return
+        before = self.state.teacher
+        own_run = (
+            self.step > self.state.origin_step
+        )  # a finetuning begins with a teacher of its own
+        if own_run and before and before != self.teacher.digest:
+            logger.warning(
+                "%s; its file is not the one that this training has learned from so far: put that "
+                "back, or train into another results folder, for a training of one teacher",
+                self.teacher.description,
+            )
+        self.state.teacher = self.teacher.digest
 
     def _loop(self, batches: tf.data.Dataset, targets: Targets, line: ProgressLine) -> None:
         """Steps and epochs until all are done or the time is up."""

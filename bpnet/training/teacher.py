@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from bpnet.errors import ModelError
-from bpnet.files import HDF5_SUFFIXES
+from bpnet.files import HDF5_SUFFIXES, digest
 from bpnet.model.description import describe_network
 from bpnet.model.files import find_model, load_model
 from bpnet.model.graph import without_wrapper
@@ -35,6 +35,7 @@ class Teacher:
             None where the teacher has none.
         pixels: How the teacher's pixels are normalised.
         description: Its file, parameters and cost, in a line.
+        digest: SHA-256 of its file.
         channel_order: rgb or bgr, of the teacher's pixels.
         paf_cell_corners: Its PAFs were trained on cell corners (TAO's networks).
     """
@@ -43,6 +44,7 @@ class Teacher:
     places: tuple[int | None, ...]
     pixels: Targets
     description: str
+    digest: str
     channel_order: str = "rgb"
     paf_cell_corners: bool = False
 
@@ -97,13 +99,21 @@ def load_teacher(
     places = places_of(stages_of(learner), stages_of(model))
     size = (targets.map_height * targets.stride, targets.map_width * targets.stride)
     said = describe_teacher(path, model, learner, size=size)
+    own = digest(path)
     if contract is None:
-        return Teacher(model, places, targets, said, paf_cell_corners=path.suffix in HDF5_SUFFIXES)
-    pixels = dataclasses.replace(
-        targets, image_scale=contract.image_scale, image_offset=contract.image_offset
+        corners = path.suffix in HDF5_SUFFIXES
+        return Teacher(model, places, targets, said, own, paf_cell_corners=corners)
+    return Teacher(
+        model,
+        places,
+        dataclasses.replace(
+            targets, image_scale=contract.image_scale, image_offset=contract.image_offset
+        ),
+        said,
+        own,
+        channel_order=contract.channel_order,
+        paf_cell_corners=contract.paf_cell_corners,
     )
-    corners = contract.paf_cell_corners
-    return Teacher(model, places, pixels, said, contract.channel_order, paf_cell_corners=corners)
 
 
 def check_teacher(
