@@ -48,6 +48,11 @@ class Annotation:
     num_keypoints: int
 
     @property
+    def labelled(self) -> bool:
+        """Whether it is one person with keypoints, who is learned from and not masked."""
+        return self.num_keypoints > 0 and not self.crowd
+
+    @property
     def center(self) -> NDArray[np.float64]:
         """The centre (2,) of the box, x and y in pixels."""
         return self.bbox[:2] + self.bbox[2:] / 2

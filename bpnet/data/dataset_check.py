@@ -46,12 +46,7 @@ def check_dataset(
         crossed: Also point at single people with a left and a right that look exchanged; some of
             them will only sit or turn that way.
     """
-    people = [
-        (one, image)
-        for image in dataset.images
-        for one in image.annotations
-        if one.num_keypoints > 0 and not one.crowd
-    ]
+    people = [(one, image) for image in dataset.images for one in image.annotations if one.labelled]
     labelled = [one for one, _ in people]
     try:
         skeleton = Skeleton.from_category(spec.people(), spec.dataset)

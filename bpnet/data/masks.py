@@ -35,7 +35,7 @@ def mask_name(file_name: str) -> str:
 
 def needs_mask(image: CocoImage) -> bool:
     """Whether someone in the image has no keypoints, so that parts of it may not count."""
-    return any(_is_ignored(annotation) for annotation in image.annotations)
+    return not all(annotation.labelled for annotation in image.annotations)
 
 
 def draw_mask(image: CocoImage) -> NDArray[np.uint8]:
@@ -46,8 +46,8 @@ def draw_mask(image: CocoImage) -> NDArray[np.uint8]:
     Raises:
         SegmentationError: A segmentation cannot be decoded.
     """
-    labelled = [one for one in image.annotations if not _is_ignored(one)]
-    ignored = _draw_regions([one for one in image.annotations if _is_ignored(one)], image)
+    labelled = [one for one in image.annotations if one.labelled]
+    ignored = _draw_regions([one for one in image.annotations if not one.labelled], image)
     mask = np.full((image.height, image.width), USE, np.uint8)
     mask[ignored & ~_draw_regions(labelled, image)] = IGNORE
     return mask
@@ -92,10 +92,6 @@ def store_mask(image: CocoImage, path: Path) -> str:
 def count_boxes(image: CocoImage) -> int:
     """How many annotations, where the image needs a mask, have only a box to draw."""
     return sum(one.segmentation is None for one in image.annotations) if needs_mask(image) else 0
-
-
-def _is_ignored(annotation: Annotation) -> bool:
-    return annotation.crowd or annotation.num_keypoints <= 0
 
 
 def _draw_regions(annotations: list[Annotation], image: CocoImage) -> NDArray[np.bool_]:
@@ -170,7 +166,7 @@ def _fingerprint(image: CocoImage) -> str:
     """A digest of all that ``draw_mask`` looks at."""
     digest = hashlib.sha256(f"{image.height}x{image.width}".encode())
     for annotation in image.annotations:
-        digest.update(b"ignored" if _is_ignored(annotation) else b"labelled")
+        digest.update(b"labelled" if annotation.labelled else b"ignored")
         if isinstance(annotation.segmentation, tuple):
             for polygon in annotation.segmentation:
                 digest.update(b"polygon")

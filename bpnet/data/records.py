@@ -144,9 +144,7 @@ def build_record(
     places: list[int] = []
     if main is not None:
         others = (
-            place
-            for place, one in enumerate(image.annotations)
-            if place != main and one.num_keypoints > 0 and not one.crowd
+            place for place, one in enumerate(image.annotations) if place != main and one.labelled
         )
         places = [main, *others]
     people = [image.annotations[place] for place in places]

@@ -98,7 +98,7 @@ def images_of_dataset(
     """The images of an annotation file, with the people that records would hold."""
     readers = _readers(skeleton, spec)
     for image in dataset.images:
-        people = [one for one in image.annotations if one.num_keypoints > 0 and not one.crowd]
+        people = [one for one in image.annotations if one.labelled]
         joints = [np.column_stack([one.xy, one.visibility]) for one in people]
         visible, labelled = _flags(
             readers, np.array(joints, np.float64).reshape(len(people), len(dataset.keypoints), 3)

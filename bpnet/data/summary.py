@@ -70,10 +70,7 @@ def summarise(
         left_out: The reason for which an image, by its id, was left out.
     """
     labelled = [
-        (one, image)
-        for image in dataset.images
-        for one in image.annotations
-        if one.num_keypoints > 0 and not one.crowd
+        (one, image) for image in dataset.images for one in image.annotations if one.labelled
     ]
     people = [one for one, _ in labelled]
     counts = sum((one.visibility > 0 for one in people), np.zeros(len(dataset.keypoints), int))
