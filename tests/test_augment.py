@@ -78,6 +78,22 @@ def test_a_zoom_above_one_shrinks(mode):
     np.testing.assert_allclose(far, near / 2)
 
 
+def test_whether_an_image_is_zoomed_tells_nothing_of_how_far():
+    draws = random_numbers(7, 0, 2000)
+    params = SpatialAugParams(zoom_prob=0.3, zoom_ratio_min=0.5, zoom_ratio_max=2.5)
+    views = sample_views(
+        AugmentationConfig(spatial_aug_params=params),
+        image_sizes=np.full((2000, 2), 100.0),
+        people=np.full((2000, 3), np.nan),
+        network_size=(100, 100),
+        draws=draws,
+    )
+    zooms = 1 / views.matrices[:, 0, 0]
+    zoomed = zooms[np.abs(zooms - 1) > 1e-9]
+    assert len(zoomed) / 2000 == pytest.approx(0.3, abs=0.04)
+    assert np.quantile(zoomed, (0.1, 0.5, 0.9)) == pytest.approx([0.7, 1.5, 2.3], abs=0.15)
+
+
 @pytest.mark.parametrize(("draws", "shift"), [(LEAST, -6), (MIDDLE, 2), (MOST, 10)])
 def test_a_shift_moves_the_image_by_source_pixels(draws, shift):
     params = {"translate_min_x": -6.0, "translate_max_x": 10.0, "target_person_scale": 0.625}

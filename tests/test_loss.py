@@ -115,3 +115,15 @@ def test_heatmaps_count_more_where_keypoints_are_drawn():
 
     assert float(shares["cmap_loss_stage1"]) == 0.5 * 4.0 * (3 + 1 + 1 + 1)
     assert float(shares["paf_loss_stage1"]) == 0.5 * 4.0 * (1 + 1 + 1 + 1)
+
+
+@pytest.mark.parametrize(("heat", "times"), [(0.009, 1), (0.011, 3)])
+def test_a_keypoint_is_drawn_where_the_heat_is_above_the_threshold(heat, times):
+    settings = BpNetLoss(foreground_weight=3.0)  # bkg_thresh 0.01
+    heatmaps, nothing = maps([heat, 1.0]), maps([0.0, 0.0])
+
+    _, shares = pose_loss(
+        [heatmaps + 2.0, nothing], heatmaps, nothing, maps([1.0]), settings=settings
+    )
+
+    assert float(shares["cmap_loss_stage1"]) == pytest.approx(0.5 * 4.0 * (times + 1))
