@@ -114,6 +114,19 @@ def test_a_time_budget_ends_the_training_with_a_checkpoint(worms: Path, tmp_path
     assert final.is_file()
 
 
+def test_so_many_steps_are_trained_whatever_the_epochs_and_resumed(
+    worms: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(worms, num_epoch=1)
+    run(spec, tmp_path, steps=2)
+    assert read_rows(tmp_path / "results.csv")[-1]["step"] == 2
+    final = run(spec, tmp_path, steps=9)
+    rows = read_rows(tmp_path / "results.csv")
+    assert rows[-1]["step"] == 9
+    assert rows[-1]["learning_rate"] < 1e-3
+    assert final.is_file()
+
+
 def test_validation_runs_when_due_and_at_the_end(worms: Path, tmp_path: Path) -> None:
     seen = []
 
@@ -198,3 +211,10 @@ def test_the_plan_goes_by_steps_or_by_the_clock() -> None:
     assert plan.progress(10, 30.0) == pytest.approx(0.5)
     assert plan.progress(10, 90.0) == 1.0
     assert [plan.epoch(step) for step in (0, 4, 5, 50)] == [0, 0, 1, 10]
+
+
+def test_a_plan_of_steps_counts_the_epoch_that_is_cut_short() -> None:
+    plan = Plan(epochs=10, steps_per_epoch=5, origin_step=3, origin_epoch=2).in_steps(12)
+    assert (plan.last_step, plan.epochs) == (15, 5)
+    assert plan.epoch(plan.last_step) == 4
+    assert plan.progress(15, 0.0) == 1.0

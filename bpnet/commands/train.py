@@ -11,6 +11,7 @@ from bpnet.commands.options import (
     add_log_level,
     add_results,
     add_spec_options,
+    at_least,
     print_dry_run,
     read_key,
     warn_of_missing,
@@ -30,6 +31,7 @@ EPILOG = """examples:
   bpnet train -e bpnet_train.yaml -r results
   bpnet train -e bpnet_train.yaml -r results --set dataloader.batch_size=4 --set num_epoch=10
   bpnet train -e bpnet_train.yaml -r results --max_minutes 30
+  bpnet train -e bpnet_train.yaml -r results --steps 2000
   bpnet train -e bpnet_retrain.yaml -r results --set loss.distillation.teacher=unpruned.keras
   bpnet train -e bpnet_train.yaml --dry_run
 
@@ -62,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="end after M minutes if the epochs are not done by then; the learning rate follows "
         "the clock, so that it has come down by the end (validation at the end comes on top)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=at_least(1),
+        metavar="N",
+        help="train N steps in all, in place of the spec's num_epoch; the learning rate comes down "
+        "over them",
     )
     parser.add_argument(
         "--skip_bad_images",
@@ -115,16 +124,17 @@ def _train(
 
     devices = choose_devices(args.gpus, args.gpu_index)
     datasets = read_datasets(spec)
+    epochs = None if args.steps else spec.num_epoch
 
     def report(row: dict[str, float]) -> None:
         names = ("ap", "ap50", "val_loss")
         measures: dict[str, float] = {name: row[name] for name in names if name in row}
         write(
-            message=f"Epoch {row['epoch']:.0f}/{spec.num_epoch}",
+            message=f"Epoch {row['epoch']:.0f}" + (f"/{epochs}" if epochs else ""),
             kpi=measures or None,
             graphical={"loss": row["loss"], "learning_rate": row["learning_rate"]},
             epoch=int(row["epoch"]),
-            max_epoch=spec.num_epoch,
+            max_epoch=epochs,
         )
 
     return train(
@@ -136,6 +146,7 @@ def _train(
         use_amp=args.use_amp,
         validate=_validation(spec, skeleton, datasets),
         max_minutes=args.max_minutes,
+        steps=args.steps,
         on_epoch=report,
         devices=devices,
         skipped=SkippedImages() if args.skip_bad_images else None,

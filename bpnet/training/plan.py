@@ -1,6 +1,8 @@
 """How long a training is, and how far it has come."""
 
+import dataclasses
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +18,12 @@ class Plan:
     """The length of a training, in steps and perhaps in minutes.
 
     Attributes:
-        epochs: Epochs in all.
+        epochs: Epochs in all, a last one that is cut short included.
         steps_per_epoch: Steps of one epoch.
         origin_step: Step at which another run's checkpoint was taken over; else 0.
         origin_epoch: Epochs that checkpoint had; else 0.
         budget: Seconds of wall clock that the training may take; None: any.
+        steps: Steps after ``origin_step``; None: those of the epochs.
     """
 
     epochs: int
@@ -28,14 +31,22 @@ class Plan:
     origin_step: int = 0
     origin_epoch: int = 0
     budget: float | None = None
+    steps: int | None = None
 
     @property
     def last_step(self) -> int:
         """Steps in all."""
+        if self.steps is not None:
+            return self.origin_step + self.steps
         return self.origin_step + (self.epochs - self.origin_epoch) * self.steps_per_epoch
 
+    def in_steps(self, steps: int) -> "Plan":
+        """The same training in so many steps, not counting those before ``origin_step``."""
+        epochs = self.origin_epoch + math.ceil(steps / self.steps_per_epoch)
+        return dataclasses.replace(self, epochs=epochs, steps=steps)
+
     def epoch(self, step: int) -> int:
-        """Epochs done after ``step`` steps; an epoch cut short by the budget is not done."""
+        """Epochs done after ``step`` steps; one that is cut short is not done."""
         return self.origin_epoch + (step - self.origin_step) // self.steps_per_epoch
 
     def ends_epoch(self, step: int) -> bool:

@@ -49,6 +49,7 @@ def train(
     use_amp: bool = False,
     validate: Validate | None = None,
     max_minutes: float | None = None,
+    steps: int | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     devices: Devices | None = None,
     skipped: SkippedImages | None = None,
@@ -66,6 +67,8 @@ def train(
         max_minutes: The training takes at most this long, all its runs together; the learning rate
             follows the clock where that is further than the steps. Validation at the end and
             writing the final files come on top.
+        steps: The training takes so many steps, all its runs together, in place of the spec's
+            ``num_epoch`` epochs.
         on_epoch: Called with each row of ``results.csv``.
         devices: Where the training runs; None: TensorFlow's first.
         skipped: Takes the images that cannot be used; None: the first one ends the training.
@@ -92,7 +95,10 @@ def train(
         spec,
         results_dir,
         skeleton=skeleton,
-        steps=steps_per_epoch(records, batch_size * spec.gradient_accumulation_steps, skipped),
+        steps_per_epoch=steps_per_epoch(
+            records, batch_size * spec.gradient_accumulation_steps, skipped
+        ),
+        steps=steps,
         budget=max_minutes * 60 if max_minutes else None,
         precision=choose_precision(use_amp=use_amp),
         devices=devices,
@@ -138,18 +144,19 @@ def _begin(
     folder: Path,
     *,
     skeleton: Skeleton,
-    steps: int,
+    steps_per_epoch: int,
+    steps: int | None,
     budget: float | None,
     precision: str,
     devices: Devices,
     key: str | None,
 ) -> tuple[TrainingState, Plan]:
-    """What the training starts with, and how long it is, with epochs of so many steps."""
+    """What the training starts with, and how long it is."""
     state = start_state(
         spec,
         find_start(spec, folder),
         skeleton=skeleton,
-        steps_per_epoch=steps,
+        steps_per_epoch=steps_per_epoch,
         precision=precision,
         devices=devices,
         key=key,
@@ -157,12 +164,16 @@ def _begin(
     _check_same_start(state, devices, folder)
     plan = Plan(
         epochs=spec.num_epoch,
-        steps_per_epoch=steps,
+        steps_per_epoch=steps_per_epoch,
         origin_step=state.origin_step,
         origin_epoch=state.origin_epoch,
         budget=budget,
     )
-    logger.info("%d epochs of %d steps", plan.epochs, steps)
+    if steps is None:
+        logger.info("%d epochs of %d steps", plan.epochs, steps_per_epoch)
+    else:
+        plan = plan.in_steps(steps)
+        logger.info("%d steps; an epoch has %d", steps, steps_per_epoch)
     advise_on_rate(spec, devices.count)
     return state, plan
 
