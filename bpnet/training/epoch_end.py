@@ -1,6 +1,7 @@
 """The end of an epoch: a row of results, a checkpoint, a validation, the best model so far."""
 
 import logging
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ class EpochEnd:
         measured = {**row, **measures}
         before = [score_of(old) for old in self.reports.rows if old["epoch"] < epoch]
         score = score_of(measured)
-        if score is not None and score > max((x for x in before if x is not None), default=-2e38):
+        if score is not None and score > max(
+            (x for x in before if x is not None), default=-math.inf
+        ):
             self._keep_best(epoch, measured)
         row.update(measures)
         self.reports.write_scalars(step, measures)

@@ -104,10 +104,8 @@ class TrainingRun:
         if self.teacher is None:
             return
         before = self.state.teacher
-        own_run = (
-            self.step > self.state.origin_step
-        )  # a finetuning begins with a teacher of its own
-        if own_run and before and before != self.teacher.digest:
+        begun = self.step > self.state.origin_step  # a finetuning may have a teacher of its own
+        if begun and before and before != self.teacher.digest:
             logger.warning(
                 "%s; its file is not the one that this training has learned from so far: put that "
                 "back, or train into another results folder, for a training of one teacher",
