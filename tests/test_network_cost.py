@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from bpnet.model.description import describe_network
+from bpnet.model.description import describe_network, structure_digest
 from bpnet.model.network import build_network
 from bpnet.spec.network import BackboneAttributes, BpNetLiteModel, BpNetPafFirstModel
 
@@ -95,3 +95,22 @@ def test_operations_are_those_that_tensorflow_counts():
             counted += 2 * products * (inputs if operation.type == "Conv2D" else 1)
 
     assert describe_network(network, 64, 96).gflops == pytest.approx(counted / 1e9, rel=1e-9)
+
+
+def joined(*, strides: int = 1, filters: int = 4, swapped: bool = False) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    first = layers.Conv2D(filters, 3, strides=strides, padding="same")(image)
+    second = layers.Conv2D(4, 3, padding="same", activation="relu")(first)
+    last = [second, first] if swapped else [first, second]
+    return keras.Model(image, layers.Concatenate()(last) if strides == 1 else second)
+
+
+def test_the_digest_of_a_structure_knows_layers_and_joints_but_neither_names_nor_weights():
+    first, again = joined(), joined()
+    assert [layer.name for layer in first.layers] != [layer.name for layer in again.layers]
+    assert structure_digest(first) == structure_digest(again)
+    others = [joined(strides=2), joined(filters=5), joined(swapped=True)]
+    assert len({structure_digest(model) for model in (first, *others)}) == 4
+    spec = BpNetLiteModel(stages=2, width_multiplier=0.25)
+    seeds = {structure_digest(build_network(spec, seed=seed)) for seed in (1, 2)}
+    assert len(seeds) == 1

@@ -7,7 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpnet.commands.evaluate_baseline import MAX_DROP, Baseline, check_baseline
+from bpnet.commands.evaluate_baseline import (
+    MAX_DROP,
+    Baseline,
+    add_baseline_options,
+    check_baseline,
+    warn_of_unused_max_drop,
+)
 from bpnet.commands.evaluate_outputs import Evaluation, write_outputs
 from bpnet.commands.evaluate_sources import (
     Detections,
@@ -22,7 +28,6 @@ from bpnet.commands.options import (
     add_results,
     add_spec_options,
     at_least,
-    points,
     print_dry_run,
     warn_of_missing,
 )
@@ -74,7 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=at_least(1), metavar="N", help="only the first N images (default: all)"
     )
     _add_sources(parser)
-    _add_baseline(parser)
+    add_baseline_options(
+        parser,
+        earlier="an earlier evaluation",
+        max_drop=MAX_DROP,
+        digests="the model and the labels",
+    )
     _add_report(parser)
     add_results(parser)
     add_key(parser)
@@ -150,29 +160,6 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_baseline(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("comparison with an earlier evaluation")
-    group.add_argument(
-        "--baseline",
-        type=Path,
-        metavar="FILE",
-        help="exit with 3 where AP is lower than in this file of --write_baseline",
-    )
-    group.add_argument(
-        "--max_drop",
-        type=points,
-        metavar="POINTS",
-        help="AP points, hundredths, that AP may be lower (default: as the baseline says, and "
-        f"{MAX_DROP} in a new one)",
-    )
-    group.add_argument(
-        "--write_baseline",
-        type=Path,
-        metavar="FILE",
-        help="write the figures, --max_drop, and digests of the model and the labels to FILE",
-    )
-
-
 def _add_report(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("report")
     group.add_argument(
@@ -196,8 +183,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise SpecError("--shard evaluates a part only; give the baseline to --merge")
     if args.merge and args.limit:
         raise SpecError("--merge takes the --limit of its shards; leave --limit out")
-    if args.max_drop is not None and not (args.baseline or args.write_baseline):
-        logger.warning("--max_drop: no effect without --baseline or --write_baseline")
+    warn_of_unused_max_drop(args)
     if not args.report and args.worst != WORST:
         logger.warning("--worst: no effect with --no_report")
     if (args.detections or args.merge) and args.model_filename:

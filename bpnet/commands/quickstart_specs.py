@@ -22,12 +22,13 @@ CATEGORY: dict[str, Any] = {
 }
 
 
-def write_specs(root: Path, *, seed: int) -> dict[str, Path]:
+def write_specs(root: Path, *, seed: int, deterministic: bool = False) -> dict[str, Path]:
     """Write every spec file below ``root/specs`` and return their paths by name.
 
     Args:
         root: The quickstart's folder; the drawn data stand in ``root/data``.
         seed: Seed of training.
+        deterministic: Whether each training gives the same bits on the same machine.
 
     Raises:
         DataError: The folder cannot be written.
@@ -43,7 +44,7 @@ def write_specs(root: Path, *, seed: int) -> dict[str, Path]:
     _write_json(paths["skeleton"], {"pose_config_type": "coco_17", "categories": [CATEGORY]})
     _write_json(paths["dataset"], _dataset(root))
     command = "bpnet train -e {} -r RESULTS"
-    train = _train(root, paths, seed=seed)
+    train = _train(root, paths, seed=seed, deterministic=deterministic)
     _write_yaml(paths["train"], train, command.format("train.yaml"))
     retrain = {**train, "pretrained_weights": str(root / "pruned" / "bpnet_model.keras")}
     retrain["load_graph"] = True
@@ -85,12 +86,13 @@ def _dataset(root: Path) -> dict[str, Any]:
     }
 
 
-def _train(root: Path, paths: dict[str, Path], *, seed: int) -> dict[str, Any]:
+def _train(root: Path, paths: dict[str, Path], *, seed: int, deterministic: bool) -> dict[str, Any]:
     height, width = INPUT
     return {
         "__class_name__": "BpNetTrainer",
         "random_seed": seed,
-        "num_epoch": 100,  # more than the minutes allow: the clock ends the training
+        "deterministic": deterministic,
+        "num_epoch": 100,  # more than the minutes allow: the clock, or --steps, ends the training
         "checkpoint_n_epoch": 1,
         "validation_every_n_epoch": 3,
         "max_ckpt_to_keep": 2,

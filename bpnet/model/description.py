@@ -1,5 +1,7 @@
 """What a network costs and sees, read from its graph."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,20 @@ _CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
     keras.layers.Conv2DTranspose,
+)
+_SETTINGS = (  # of a layer, beside the shapes of its weights
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "groups",
+    "pool_size",
+    "size",
+    "interpolation",
+    "axis",
+    "epsilon",
+    "negative_slope",
+    "max_value",
 )
 _GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
@@ -56,6 +72,25 @@ def describe_network(model: keras.Model, height: int, width: int) -> NetworkDesc
         sees_whole_image=any(extents[tensor].whole for tensor in graph.outputs),
         stride=_stride(graph, extents),
     )
+
+
+def structure_digest(model: keras.Model) -> str:
+    """SHA-256 of a network's layers, how they follow each other, and the shapes of their weights.
+
+    Names and the values of weights are not in it, so every machine has the same.
+    """
+    graph = read_graph(without_wrapper(model))
+    numbers = {step.output: number for number, step in enumerate(graph.steps)}
+    layers = []
+    for step in graph.steps:
+        layer = step.layer
+        settings = {name: getattr(layer, name) for name in _SETTINGS if hasattr(layer, name)}
+        activation = getattr(getattr(layer, "activation", None), "__name__", None)
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        inputs = [numbers[tensor] for tensor in step.inputs]
+        layers.append([type(layer).__name__, inputs, shapes, settings, activation])
+    document = json.dumps([layers, [numbers[tensor] for tensor in graph.outputs]], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()
 
 
 def operations_by_layer(model: keras.Model, height: int, width: int) -> dict[str, int]:
