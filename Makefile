@@ -6,6 +6,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PYTHON_BASE ?= python3.10
 MINUTES ?=
+STEPS ?=
+IMAGES ?=
+BASELINE ?=
 RESULTS ?= quickstart
 RUNS ?= 20000
 SEED ?= 1
@@ -20,7 +23,8 @@ LINTED := bpnet tests benchmarks docs notebooks release
 .PHONY: quickstart test test-base check format fuzz docs notebooks wheels test-wheels ci-full clean
 
 quickstart: $(READY)
-	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/bpnet quickstart -r $(RESULTS) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(STEPS),--steps $(STEPS)) \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(BASELINE),--baseline $(BASELINE))
 
 test: $(READY)
 	$(BIN)/python -m pytest
