@@ -192,3 +192,12 @@ def test_what_is_no_baseline_of_steps_is_refused(
         assert "broken.json is no baseline" in capsys.readouterr().err
     assert main([*command, "--steps", "5", "--minutes", "1"]) == ExitCode.USAGE
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_before_anything_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert main(["quickstart", "-r", str(tmp_path / "none")]) == 1
+    assert "needs TensorFlow: pip install 'bpnet[train]'" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

@@ -1,6 +1,7 @@
 """``bpnet quickstart``: every command, one after the other, on drawn people."""
 
 import argparse
+import importlib
 import json
 import shlex
 import sys
@@ -31,6 +32,7 @@ TARGET_OPERATIONS = 0.5  # part of the GFLOPs that pruning leaves at most
 GRANULARITY = 16  # filters; ONNX Runtime computes as many at once on AVX-512
 TRAIN_IMAGES = 3000
 TEST_IMAGES, CALIBRATION_IMAGES = 160, 100  # at most; no more than are drawn to train on
+LIBRARIES = ("tensorflow", "onnx")  # of the extras that the commands need
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -118,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(shlex.join(["bpnet", *command]) for command in commands))
         return ExitCode.DONE
     started = time.monotonic()
+    for library in LIBRARIES:  # what is missing is said now, not after minutes of drawing
+        importlib.import_module(library)
     _start_afresh(root)
     _draw(root, args.images, args.seed, deterministic=args.steps is not None)
     comparison.see_what_is_drawn(root)
