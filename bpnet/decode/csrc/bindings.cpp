@@ -82,6 +82,8 @@ class NativeDecoder {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    // Python keeps what a traceback or a global holds to its end: no fault of a user's program.
+    nb::set_leak_warnings(false);
     nb::class_<bpnet::Settings>(module, "Settings")
         .def(nb::init<>())
         .def("fault", &bpnet::Settings::fault)
